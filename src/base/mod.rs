@@ -1,0 +1,10 @@
+//! What std lacks: no Redis words, no storage.
+
+pub mod checksum;
+pub mod glob;
+pub mod ids;
+pub mod number;
+pub mod prng;
+pub mod table;
+pub mod time;
+pub mod wire;
