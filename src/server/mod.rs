@@ -1,1 +1,3 @@
-//! To be written.
+//! The shell: glommio, async and I/O live here and nowhere else.
+
+pub mod mesh;
