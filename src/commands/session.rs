@@ -1,8 +1,10 @@
 //! What a connection carries, as far as commands may change it, and what they may ask the server for.
 
-use crate::base::ids::Db;
+use crate::base::ids::{Db, ShardId};
 use crate::base::time::Millis;
-use crate::resp::args::Args;
+use crate::commands::client::{ClientFilter, KillForm};
+use crate::commands::spec::Command;
+use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::reply::{Proto, Reply};
 
 /// Per-connection state.
@@ -14,6 +16,151 @@ pub struct Session {
     pub db: Db,
     /// The protocol version.
     pub proto: Proto,
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: Vec<u8>,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_version: Vec<u8>,
+    /// A password was given, or none is needed. The server sets it when the session begins.
+    pub authenticated: bool,
+    /// MULTI has been sent: what was queued since.
+    pub queue: Option<Queue>,
+    /// WATCH: cleared by EXEC, DISCARD, UNWATCH and RESET.
+    pub watched: Vec<Watched>,
+    /// CLIENT REPLY.
+    pub replies: ReplyMode,
+    /// CLIENT NO-EVICT.
+    pub no_evict: bool,
+    /// CLIENT NO-TOUCH: reads do not count as accesses.
+    pub no_touch: bool,
+    /// Where the client is, `ip:port`.
+    pub peer: String,
+    /// Where it connected to, `ip:port`.
+    pub local: String,
+    /// It came over the loopback interface or a unix socket.
+    pub loopback: bool,
+    /// When the connection was accepted.
+    pub created: Millis,
+    /// When it last sent a command.
+    pub seen: Millis,
+    /// The last command's name in the table; empty before the first.
+    pub command: &'static str,
+}
+
+impl Session {
+    /// Called once for each command after it ran: is its reply to be thrown away?
+    pub fn reply_hidden(&mut self) -> bool {
+        let (hidden, next) = match self.replies {
+            ReplyMode::On => (false, ReplyMode::On),
+            ReplyMode::Off => (true, ReplyMode::Off),
+            ReplyMode::SkipNext => (true, ReplyMode::SkipThis),
+            ReplyMode::SkipThis => (true, ReplyMode::On),
+        };
+        self.replies = next;
+        hidden
+    }
+
+    /// Leaves MULTI and forgets the watches, which are returned to be ended on their shards.
+    #[must_use]
+    pub fn end_transaction(&mut self) -> Vec<Watched> {
+        self.queue = None;
+        std::mem::take(&mut self.watched)
+    }
+}
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Replies are sent.
+    #[default]
+    On,
+    /// None is.
+    Off,
+    /// The command that runs now is CLIENT REPLY SKIP; the one after it stays without a reply.
+    SkipNext,
+    /// The command that runs now stays without a reply.
+    SkipThis,
+}
+
+/// What MULTI has queued.
+#[derive(Debug, Default)]
+pub struct Queue {
+    /// In the order of their arrival.
+    pub commands: Vec<Queued>,
+    /// A command was refused while queueing: EXEC will refuse the whole.
+    pub aborted: bool,
+    /// Bytes of all arguments.
+    pub bytes: usize,
+}
+
+/// One queued command.
+#[derive(Clone, Debug)]
+pub struct Queued {
+    /// Its row.
+    pub command: &'static Command,
+    /// Its arguments, names included.
+    pub args: OwnedArgs,
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Queued) -> bool {
+        self.command.name == other.command.name && self.args == other.args
+    }
+}
+
+impl Eq for Queued {}
+
+/// One watched key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// The database selected when it was watched.
+    pub db: Db,
+    /// The key.
+    pub key: Vec<u8>,
+    /// Who owns it.
+    pub shard: ShardId,
+    /// What `Keyspace::watch` gave.
+    pub version: u64,
+}
+
+/// What the session commands need to know of the server. The same for all sessions of a core;
+/// the server brings it up to date after CONFIG SET.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The Redis version whose behaviour is matched.
+    pub redis_version: &'static str,
+    /// Basalt's version.
+    pub version: &'static str,
+    /// `requirepass`; empty: none is needed.
+    pub password: Vec<u8>,
+    /// How many databases there are.
+    pub databases: u16,
+    /// `enable-debug-command`.
+    pub debug: Allow,
+}
+
+impl Default for Facts {
+    fn default() -> Facts {
+        Facts {
+            redis_version: "7.2.4",
+            version: env!("CARGO_PKG_VERSION"),
+            password: Vec::new(),
+            databases: 16,
+            debug: Allow::No,
+        }
+    }
+}
+
+/// Who may use a protected command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allow {
+    /// Nobody.
+    No,
+    /// Clients of this machine.
+    Local,
+    /// Everybody.
+    Yes,
 }
 
 /// What a session command may use.
@@ -27,13 +174,150 @@ pub struct Shell<'a> {
     pub reply: Reply<'a>,
     /// The time.
     pub now: Millis,
+    /// What holds for all sessions.
+    pub facts: &'a Facts,
 }
 
 /// What a session command wants of the server.
+///
+/// `Nothing`, `Close` and `Unwatch` come with the reply already written. For all others nothing
+/// has been written: the server acts, then answers with the function that is named here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// Nothing: the reply has been written.
     Nothing,
     /// Close the connection once the reply has left.
     Close,
+    /// End these watches on their shards. The reply has been written.
+    Unwatch(Vec<Watched>),
+
+    /// Watch these keys of the session's database, add each to `session.watched`, then `+OK`.
+    /// Keys that the session watches already are left out.
+    Watch(Vec<Vec<u8>>),
+    /// Run the queue as one if every watched key is unchanged: an array of as many replies, else a
+    /// null array. Ends the watches either way.
+    Exec {
+        /// What to run.
+        commands: Vec<Queued>,
+        /// What must not have changed.
+        watched: Vec<Watched>,
+    },
+
+    /// The session's own line: `client::write_lines`, verbatim.
+    ClientInfo,
+    /// The lines of all sessions that match, by id: `client::write_lines`.
+    ClientList(ClientFilter),
+    /// Close the sessions that match (this one after its reply): `client::write_killed`.
+    ClientKill {
+        /// Which.
+        filter: ClientFilter,
+        /// How the answer looks.
+        form: KillForm,
+    },
+
+    /// INFO of these sections, lower case; empty: the default ones. `admin::write_info`.
+    Info {
+        /// `default`, `all`, `everything` or a section's name.
+        sections: Vec<String>,
+    },
+    /// CONFIG GET: settings whose name matches any pattern. `admin::write_config`.
+    ConfigGet {
+        /// Glob patterns, lower case.
+        patterns: Vec<Vec<u8>>,
+    },
+    /// CONFIG SET: all of them or none, then `+OK`.
+    ConfigSet {
+        /// Name (lower case, no name twice) and value.
+        pairs: Vec<(String, Vec<u8>)>,
+    },
+    /// Sets the counters of INFO and the latency histograms to zero, then `+OK`.
+    ConfigResetStat,
+    /// Writes the settings back to the configuration file, then `+OK`.
+    ConfigRewrite,
+
+    /// The newest entries first, at most `count` (`None`: all). `admin::write_slowlog`.
+    SlowlogGet {
+        /// How many.
+        count: Option<usize>,
+    },
+    /// An integer: entries in the slow log.
+    SlowlogLen,
+    /// Empties the slow log, then `+OK`.
+    SlowlogReset,
+
+    /// Makes a snapshot; `+OK` when it is durable. `admin::write_saving`.
+    Save,
+    /// Starts a snapshot. `admin::write_saving`.
+    BgSave(IfBusy),
+    /// Starts a rewrite of the log. `admin::write_saving`.
+    BgRewriteAof,
+    /// An integer: when the last snapshot became durable, in seconds.
+    LastSave,
+    /// Ends the server. No reply on success; `admin::write_shutdown_failed` otherwise.
+    Shutdown(Shutdown),
+    /// Takes back a shutdown that waits: `+OK` or `admin::no_shutdown`.
+    ShutdownAbort,
+
+    /// The whole server stands still for so long, then `+OK`.
+    DebugSleep {
+        /// Microseconds.
+        micros: u64,
+    },
+    /// Saves, empties and loads again, as the options say, then `+OK`.
+    DebugReload(Reload),
+    /// Flushes the log, empties the keyspaces and replays it, then `+OK`.
+    DebugLoadAof,
+    /// Switches removal of expired keys by upkeep, then `+OK`.
+    SetActiveExpire {
+        /// Whether upkeep removes them.
+        on: bool,
+    },
+    /// Writes a line to the server's log, then `+OK`.
+    DebugLog {
+        /// As it was sent.
+        text: Vec<u8>,
+    },
+}
+
+/// BGSAVE while a rewrite of the log runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfBusy {
+    /// An error.
+    Refuse,
+    /// It starts when the rewrite has ended (SCHEDULE).
+    Schedule,
+}
+
+/// SHUTDOWN's options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Whether a snapshot is made first.
+    pub save: LastSnapshot,
+    /// Do not wait for replicas.
+    pub now: bool,
+    /// Go on whatever fails.
+    pub force: bool,
+}
+
+/// Whether SHUTDOWN makes a snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastSnapshot {
+    /// When save points are set.
+    #[default]
+    IfSavePoints,
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+}
+
+/// DEBUG RELOAD's options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// Make a snapshot first.
+    pub save: bool,
+    /// Empty the keyspaces before loading.
+    pub flush: bool,
+    /// Keys that exist already are replaced by those loaded.
+    pub merge: bool,
 }

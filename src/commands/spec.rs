@@ -5,7 +5,7 @@ use crate::commands::session::{Ask, Shell};
 use crate::resp::error::Error;
 
 /// One command or subcommand. COMMAND INFO, DOCS and GETKEYS are answered from it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Command {
     /// Lower case; a subcommand's name is `container|sub`.
     pub name: &'static str,
@@ -25,6 +25,58 @@ pub struct Command {
     pub docs: Docs,
 }
 
+impl Command {
+    /// A command of the session: no keys, never spans shards.
+    pub const fn session(
+        name: &'static str,
+        arity: i8,
+        flags: &[Flags],
+        run: fn(&mut Shell<'_>) -> Result<Ask, Error>,
+        docs: Docs,
+    ) -> Command {
+        Command {
+            name,
+            arity,
+            flags: Flags::of(flags),
+            keys: KeySpec::None,
+            across: Across::Session,
+            run: Run::Session(run),
+            subs: &[],
+            docs,
+        }
+    }
+
+    /// A command that only holds subcommands.
+    pub const fn container(
+        name: &'static str,
+        flags: &[Flags],
+        subs: &'static [Command],
+        docs: Docs,
+    ) -> Command {
+        Command {
+            name,
+            arity: -2,
+            flags: Flags::of(flags),
+            keys: KeySpec::None,
+            across: Across::Session,
+            run: Run::Container,
+            subs,
+            docs,
+        }
+    }
+
+    /// A subcommand's own name (`get` of `config|get`); a command's name as it is.
+    pub fn own_name(&self) -> &'static str {
+        self.name.split_once('|').map_or(self.name, |(_, sub)| sub)
+    }
+
+    /// Does this number of arguments (names included) fit the arity?
+    pub const fn takes(&self, count: usize) -> bool {
+        let wanted = self.arity.unsigned_abs() as usize;
+        if self.arity < 0 { count >= wanted } else { count == wanted }
+    }
+}
+
 /// The words of COMMAND DOCS.
 #[derive(Clone, Copy, Debug)]
 pub struct Docs {
@@ -36,6 +88,18 @@ pub struct Docs {
     pub group: &'static str,
     /// Its cost.
     pub complexity: &'static str,
+}
+
+impl Docs {
+    /// All four, in the order: group, since, complexity, summary.
+    pub const fn of(
+        group: &'static str,
+        since: &'static str,
+        complexity: &'static str,
+        summary: &'static str,
+    ) -> Docs {
+        Docs { summary, since, group, complexity }
+    }
 }
 
 /// A set of command flags.
@@ -70,6 +134,29 @@ impl Flags {
     /// Carried out at once inside MULTI instead of being queued (EXEC, DISCARD, ...).
     pub const IN_MULTI: Flags = Flags(1 << 11);
 
+    /// Not allowed while a data set is being loaded in the background.
+    pub const NO_ASYNC_LOADING: Flags = Flags(1 << 12);
+    /// Allowed while a script runs too long.
+    pub const ALLOW_BUSY: Flags = Flags(1 << 13);
+    /// Not shown by MONITOR.
+    pub const SKIP_MONITOR: Flags = Flags(1 << 14);
+    /// May wait before it answers.
+    pub const BLOCKING: Flags = Flags(1 << 15);
+    /// Not told by COMMAND: its subcommands are words of one plain command (DEBUG).
+    pub const OPAQUE: Flags = Flags(1 << 16);
+    /// DEBUG and the like: refused unless the configuration allows them.
+    pub const PROTECTED: Flags = Flags(1 << 17);
+
+    /// All the given flags.
+    pub const fn of(flags: &[Flags]) -> Flags {
+        let mut all = Flags::NONE;
+        let mut rest = flags;
+        while let [first, tail @ ..] = rest {
+            all = all.or(*first);
+            rest = tail;
+        }
+        all
+    }
     /// Both sets together.
     pub const fn or(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)

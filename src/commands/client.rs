@@ -1,0 +1,454 @@
+//! CLIENT and its subcommands, and the line that CLIENT LIST and CLIENT INFO show of a session.
+
+use crate::base::time::Millis;
+use crate::commands::command;
+use crate::commands::session::{Ask, ReplyMode, Session, Shell};
+use crate::commands::spec::{Command, Docs, Flags};
+use crate::commands::words::{self, choice, quoted};
+use crate::resp::args::Args;
+use crate::resp::error::Error;
+use crate::resp::reply::{Proto, Reply};
+
+/// The rows of this file.
+pub const ROWS: &[Command] = &[Command::container(
+    "client",
+    &[],
+    SUBS,
+    Docs::of("connection", "2.4.0", "Depends on the subcommand", "About client connections."),
+)];
+
+const SUBS: &[Command] = &[
+    row("client|caching", 3, ANY, caching, docs("6.0.0", "Tracking of the next command: refused.")),
+    row("client|getname", 2, ANY, getname, docs("2.6.9", "This connection's name.")),
+    row("client|getredir", 2, ANY, getredir, docs("6.0.0", "Where invalidations go: -1.")),
+    row("client|help", 2, HELP, command::help, docs("5.0.0", "Prints this help.")),
+    row("client|id", 2, ANY, id, docs("5.0.0", "This connection's id.")),
+    row("client|info", 2, ANY, info, docs("6.2.0", "This connection's line of CLIENT LIST.")),
+    row("client|kill", -3, ADMIN, kill, docs("2.4.0", "Closes connections: an address, or filters.")),
+    row("client|list", -2, ADMIN, list, docs("2.4.0", "A line for each connection.")),
+    row("client|no-evict", 3, ADMIN, no_evict, docs("7.0.0", "ON keeps it when memory is short.")),
+    row("client|no-touch", 3, ANY, no_touch, docs("7.2.0", "ON: reads leave the access time.")),
+    row("client|reply", 3, ANY, reply_mode, docs("3.2.0", "ON, OFF or SKIP: are replies sent?")),
+    row("client|setinfo", 4, ANY, setinfo, docs("7.2.0", "LIB-NAME or LIB-VER of the client.")),
+    row("client|setname", 3, ANY, setname, docs("2.6.9", "Names this connection.")),
+    row("client|tracking", -3, ANY, tracking, docs("6.0.0", "ON is refused; OFF is how it is.")),
+    row("client|trackinginfo", 2, ANY, trackinginfo, docs("6.2.0", "State of tracking: off.")),
+    row("client|unblock", -3, ADMIN, unblock, docs("5.0.0", "Wakes a connection that waits.")),
+];
+
+const ANY: &[Flags] = &[Flags::NOSCRIPT, Flags::LOADING, Flags::STALE];
+const ADMIN: &[Flags] = &[Flags::ADMIN, Flags::NOSCRIPT, Flags::LOADING, Flags::STALE];
+const HELP: &[Flags] = &[Flags::LOADING, Flags::STALE];
+
+type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
+
+const fn row(
+    name: &'static str,
+    arity: i8,
+    flags: &[Flags],
+    run: Handler,
+    docs: Docs,
+) -> Command {
+    Command::session(name, arity, flags, run, docs)
+}
+
+const fn docs(since: &'static str, summary: &'static str) -> Docs {
+    Docs::of("connection", since, "O(1)", summary)
+}
+
+/// Which sessions CLIENT LIST shows and CLIENT KILL closes. The default: all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientFilter {
+    /// One of these ids; empty: any.
+    pub ids: Vec<u64>,
+    /// From this address.
+    pub peer: Option<Vec<u8>>,
+    /// To this address.
+    pub local: Option<Vec<u8>>,
+    /// Of this type.
+    pub kind: Option<ClientKind>,
+    /// Not this session (SKIPME).
+    pub except: Option<u64>,
+    /// Connected for at least so many seconds (MAXAGE).
+    pub min_age: Option<u64>,
+}
+
+/// The types of clients that Redis knows. Here every session is a normal one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    /// Sends commands.
+    Normal,
+    /// The primary of this server.
+    Master,
+    /// A replica of this server.
+    Replica,
+    /// Listens to channels.
+    PubSub,
+}
+
+/// How CLIENT KILL answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillForm {
+    /// `CLIENT KILL ip:port`: `+OK` or an error.
+    Address,
+    /// With filters: how many.
+    Filters,
+}
+
+impl ClientFilter {
+    /// Is this session meant?
+    pub fn matches(&self, session: &Session, now: Millis) -> bool {
+        let same = |wanted: &Option<Vec<u8>>, address: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted == address.as_bytes())
+        };
+        (self.ids.is_empty() || self.ids.contains(&session.id))
+            && same(&self.peer, &session.peer)
+            && same(&self.local, &session.local)
+            && self.kind.is_none_or(|kind| kind == ClientKind::Normal)
+            && self.except != Some(session.id)
+            && self.min_age.is_none_or(|age| seconds(session.created, now) >= age)
+    }
+}
+
+/// What the server knows of a connection and the session does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wire {
+    /// The socket's file descriptor.
+    pub fd: i64,
+    /// Bytes of requests that wait in the read buffer.
+    pub query: usize,
+    /// Bytes free in the read buffer.
+    pub query_free: usize,
+    /// Bytes of the command that is being read.
+    pub args: usize,
+    /// Size of the output buffer.
+    pub reply_buffer: usize,
+    /// The most it held lately.
+    pub reply_peak: usize,
+    /// Bytes that wait in it.
+    pub reply_waiting: usize,
+    /// Further buffers that wait.
+    pub reply_list: usize,
+    /// Bytes in them.
+    pub reply_list_bytes: usize,
+    /// Waits to become writable.
+    pub writing: bool,
+    /// Is closed once its replies have left.
+    pub closing: bool,
+}
+
+/// One line of CLIENT LIST: `line(session, wire, now)` with its id, so that the lines of all
+/// cores can be put in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientLine {
+    /// The session's id.
+    pub id: u64,
+    /// All fields, without the line's end.
+    pub text: Vec<u8>,
+}
+
+/// The line of one session, with the fields of Redis 7.2 in their order.
+pub fn line(session: &Session, wire: &Wire, now: Millis) -> ClientLine {
+    let mut text = Vec::with_capacity(320);
+    let mut field = |name: &str, value: &[u8]| {
+        if !text.is_empty() {
+            text.push(b' ');
+        }
+        text.extend_from_slice(name.as_bytes());
+        text.push(b'=');
+        text.extend_from_slice(value);
+    };
+    let queue = session.queue.as_ref();
+    let queued = queue.map_or(-1, |queue| queue.commands.len() as i64);
+    let queued_bytes = queue.map_or(0, |queue| queue.bytes);
+    let total = wire.query
+        + wire.query_free
+        + wire.args
+        + wire.reply_buffer
+        + wire.reply_list_bytes
+        + queued_bytes
+        + std::mem::size_of::<Session>();
+    let number = |n: usize| n.to_string().into_bytes();
+    field("id", session.id.to_string().as_bytes());
+    field("addr", session.peer.as_bytes());
+    field("laddr", session.local.as_bytes());
+    field("fd", wire.fd.to_string().as_bytes());
+    field("name", &session.name);
+    field("age", seconds(session.created, now).to_string().as_bytes());
+    field("idle", seconds(session.seen, now).to_string().as_bytes());
+    field("flags", flags(session, wire).as_bytes());
+    field("db", session.db.0.to_string().as_bytes());
+    for name in ["sub", "psub", "ssub"] {
+        field(name, b"0");
+    }
+    field("multi", queued.to_string().as_bytes());
+    field("qbuf", &number(wire.query));
+    field("qbuf-free", &number(wire.query_free));
+    field("argv-mem", &number(wire.args));
+    field("multi-mem", &number(queued_bytes));
+    field("rbs", &number(wire.reply_buffer));
+    field("rbp", &number(wire.reply_peak));
+    field("obl", &number(wire.reply_waiting));
+    field("oll", &number(wire.reply_list));
+    field("omem", &number(wire.reply_list_bytes));
+    field("tot-mem", &number(total));
+    field("events", if wire.writing { b"rw" } else { b"r" });
+    field("cmd", if session.command.is_empty() { b"NULL" } else { session.command.as_bytes() });
+    field("user", b"default");
+    field("redir", b"-1");
+    field("resp", if session.proto == Proto::Three { b"3" } else { b"2" });
+    field("lib-name", &session.lib_name);
+    field("lib-ver", &session.lib_version);
+    ClientLine { id: session.id, text }
+}
+
+/// Answers CLIENT LIST and CLIENT INFO: the lines by id, each with its end.
+pub fn write_lines(reply: &mut Reply<'_>, mut lines: Vec<ClientLine>) {
+    lines.sort_unstable_by_key(|line| line.id);
+    let mut text = Vec::new();
+    for line in &lines {
+        text.extend_from_slice(&line.text);
+        text.push(b'\n');
+    }
+    reply.verbatim("txt", &text);
+}
+
+/// Answers CLIENT KILL: `killed` sessions were or will be closed.
+pub fn write_killed(reply: &mut Reply<'_>, form: KillForm, killed: usize) {
+    match form {
+        KillForm::Filters => reply.integer(killed as i64),
+        KillForm::Address if killed == 0 => reply.error(&Error::err("No such client")),
+        KillForm::Address => reply.ok(),
+    }
+}
+
+/// May this be a connection's name? Names are fields of a line that is split at blanks.
+pub fn check_name(name: &[u8]) -> Result<(), Error> {
+    if printable(name) { Ok(()) } else { Err(Error::err(BAD_NAME)) }
+}
+
+const BAD_NAME: &str = "Client names cannot contain spaces, newlines or special characters.";
+
+fn printable(text: &[u8]) -> bool {
+    text.iter().all(|byte| (b'!'..=b'~').contains(byte))
+}
+
+fn seconds(since: Millis, now: Millis) -> u64 {
+    now.0.saturating_sub(since.0) / 1000
+}
+
+fn flags(session: &Session, wire: &Wire) -> String {
+    let letters = [
+        ('x', session.queue.is_some()),
+        ('c', wire.closing),
+        ('e', session.no_evict),
+        ('T', session.no_touch),
+    ];
+    let set: String = letters.iter().filter(|(_, on)| *on).map(|(letter, _)| letter).collect();
+    if set.is_empty() { "N".to_owned() } else { set }
+}
+
+fn id(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    shell.reply.integer(shell.session.id as i64);
+    Ok(Ask::Nothing)
+}
+
+fn info(_shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    Ok(Ask::ClientInfo)
+}
+
+fn getname(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    match shell.session.name.as_slice() {
+        [] => shell.reply.null(),
+        name => shell.reply.bulk(name),
+    }
+    Ok(Ask::Nothing)
+}
+
+fn setname(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let name = shell.args.at(2);
+    check_name(name)?;
+    shell.session.name = name.to_vec();
+    shell.reply.ok();
+    Ok(Ask::Nothing)
+}
+
+fn setinfo(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let (attribute, value) = (shell.args.at(2), shell.args.at(3));
+    let field = if attribute.eq_ignore_ascii_case(b"lib-name") {
+        &mut shell.session.lib_name
+    } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
+        &mut shell.session.lib_version
+    } else {
+        return Err(quoted("Unrecognized option", attribute));
+    };
+    if !printable(value) {
+        let attribute = String::from_utf8_lossy(attribute);
+        return Err(Error::Text(
+            format!("ERR {attribute} cannot contain spaces, newlines or special characters.")
+                .into(),
+        ));
+    }
+    *field = value.to_vec();
+    shell.reply.ok();
+    Ok(Ask::Nothing)
+}
+
+fn reply_mode(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let modes =
+        [("on", ReplyMode::On), ("off", ReplyMode::Off), ("skip", ReplyMode::SkipNext)];
+    let wanted = choice(shell.args.at(2), &modes).ok_or(Error::Syntax)?;
+    let mode = &mut shell.session.replies;
+    *mode = match (wanted, *mode) {
+        (ReplyMode::SkipNext, ReplyMode::Off) => ReplyMode::Off,
+        _ => wanted,
+    };
+    if wanted == ReplyMode::On {
+        shell.reply.ok();
+    }
+    Ok(Ask::Nothing)
+}
+
+fn no_evict(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    shell.session.no_evict = on_off(shell.args.at(2))?;
+    shell.reply.ok();
+    Ok(Ask::Nothing)
+}
+
+fn no_touch(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    shell.session.no_touch = on_off(shell.args.at(2))?;
+    shell.reply.ok();
+    Ok(Ask::Nothing)
+}
+
+fn on_off(word: &[u8]) -> Result<bool, Error> {
+    choice(word, &[("on", true), ("off", false)]).ok_or(Error::Syntax)
+}
+
+// LIST and KILL.
+
+fn list(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let args = shell.args;
+    let mut filter = ClientFilter::default();
+    match (args.get(2), args.len()) {
+        (None, _) => {}
+        (Some(word), 4) if word.eq_ignore_ascii_case(b"type") => {
+            filter.kind = Some(kind(args.at(3))?);
+        }
+        (Some(word), 4..) if word.eq_ignore_ascii_case(b"id") => {
+            for id in args.from(3).iter() {
+                filter.ids.push(client_id(id).ok_or(Error::err("Invalid client ID"))?);
+            }
+        }
+        _ => return Err(Error::Syntax),
+    }
+    Ok(Ask::ClientList(filter))
+}
+
+fn kill(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let args = shell.args;
+    if args.len() == 3 {
+        let filter = ClientFilter { peer: Some(args.at(2).to_vec()), ..ClientFilter::default() };
+        return Ok(Ask::ClientKill { filter, form: KillForm::Address });
+    }
+    let me = shell.session.id;
+    let mut filter = ClientFilter { except: Some(me), ..ClientFilter::default() };
+    kill_options(args, me, &mut filter)?;
+    Ok(Ask::ClientKill { filter, form: KillForm::Filters })
+}
+
+fn kill_options(args: Args<'_>, me: u64, filter: &mut ClientFilter) -> Result<(), Error> {
+    let mut at = 2;
+    while let Some(option) = args.get(at) {
+        let value = args.get(at + 1).ok_or(Error::Syntax)?;
+        match option.to_ascii_lowercase().as_slice() {
+            b"id" => {
+                let id = client_id(value);
+                filter.ids = vec![id.ok_or(Error::err("client-id should be greater than 0"))?];
+            }
+            b"type" => filter.kind = Some(kind(value)?),
+            b"addr" => filter.peer = Some(value.to_vec()),
+            b"laddr" => filter.local = Some(value.to_vec()),
+            b"user" if value == b"default" => {}
+            b"user" => return Err(quoted("No such user", value)),
+            b"skipme" => {
+                let choices = [("yes", Some(me)), ("no", None)];
+                filter.except = choice(value, &choices).ok_or(Error::Syntax)?;
+            }
+            b"maxage" => {
+                let age = words::integer(value).ok_or(Error::err(BAD_AGE))?;
+                let age = u64::try_from(age).ok().filter(|age| *age > 0);
+                filter.min_age = Some(age.ok_or(Error::err("maxage should be greater than 0"))?);
+            }
+            _ => return Err(Error::Syntax),
+        }
+        at += 2;
+    }
+    Ok(())
+}
+
+const BAD_AGE: &str = "maxage is not an integer or out of range";
+
+fn client_id(text: &[u8]) -> Option<u64> {
+    words::integer(text).and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0)
+}
+
+fn kind(word: &[u8]) -> Result<ClientKind, Error> {
+    let kinds = [
+        ("normal", ClientKind::Normal),
+        ("master", ClientKind::Master),
+        ("slave", ClientKind::Replica),
+        ("replica", ClientKind::Replica),
+        ("pubsub", ClientKind::PubSub),
+    ];
+    choice(word, &kinds).ok_or_else(|| quoted("Unknown client type", word))
+}
+
+// What there is not: client-side caching, and commands that wait.
+
+fn tracking(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    if on_off(shell.args.at(2))? {
+        return Err(Error::err("client side caching is not supported"));
+    }
+    shell.reply.ok();
+    Ok(Ask::Nothing)
+}
+
+fn caching(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    match shell.args.at(2).to_ascii_lowercase().as_slice() {
+        b"yes" | b"no" => Err(Error::err(NOT_TRACKING)),
+        _ => Err(Error::Syntax),
+    }
+}
+
+const NOT_TRACKING: &str = "CLIENT CACHING can be called only when the client is in tracking \
+    mode with OPTIN or OPTOUT mode enabled";
+
+fn getredir(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    shell.reply.integer(-1);
+    Ok(Ask::Nothing)
+}
+
+fn trackinginfo(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let reply = &mut shell.reply;
+    reply.map(3);
+    reply.bulk(b"flags");
+    reply.set(1);
+    reply.bulk(b"off");
+    reply.bulk(b"redirect");
+    reply.integer(-1);
+    reply.bulk(b"prefixes");
+    reply.array(0);
+    Ok(Ask::Nothing)
+}
+
+fn unblock(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let args = shell.args;
+    match args.get(3).map(<[u8]>::to_ascii_lowercase).as_deref() {
+        None | Some(b"timeout" | b"error") if args.len() <= 4 => {}
+        _ => return Err(Error::err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+    }
+    words::integer(args.at(2)).ok_or(Error::NotInteger)?;
+    shell.reply.integer(0);
+    Ok(Ask::Nothing)
+}

@@ -1,0 +1,222 @@
+//! The commands about the connection itself: PING, ECHO, HELLO, AUTH, SELECT, QUIT, RESET.
+
+use crate::base::ids::Db;
+use crate::commands::client;
+use crate::commands::session::{Ask, Facts, ReplyMode, Session, Shell};
+use crate::commands::spec::{Command, Docs, Flags};
+use crate::commands::transaction;
+use crate::commands::words;
+use crate::resp::args::Args;
+use crate::resp::error::Error;
+use crate::resp::reply::{Proto, Reply};
+
+/// The rows of this file.
+pub const ROWS: &[Command] = &[
+    row("ping", -1, &[Flags::FAST], ping, docs("1.0.0", "Answers PONG, or the message.")),
+    row("echo", 2, LOADING, echo, docs("1.0.0", "Answers the message.")),
+    row("hello", -1, ENTRY, hello, docs("6.0.0", "Opens a conversation: protocol, AUTH, name.")),
+    row("auth", -2, ENTRY, auth, docs("1.0.0", "Proves who the client is.")),
+    row("select", 2, LOADING, select, docs("1.0.0", "Chooses the database.")),
+    row("quit", -1, ENTRY, quit, docs("1.0.0", "Closes the connection.")),
+    row("reset", 1, ENTRY, reset, docs("6.2.0", "Makes the connection as good as new.")),
+];
+
+const LOADING: &[Flags] = &[Flags::LOADING, Flags::STALE, Flags::FAST];
+
+/// Those that a client may send before all others; QUIT and RESET also end a transaction.
+const ENTRY: &[Flags] = &[
+    Flags::NOSCRIPT,
+    Flags::LOADING,
+    Flags::STALE,
+    Flags::FAST,
+    Flags::NO_AUTH,
+    Flags::ALLOW_BUSY,
+];
+
+type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
+
+const fn row(
+    name: &'static str,
+    arity: i8,
+    flags: &[Flags],
+    run: Handler,
+    docs: Docs,
+) -> Command {
+    Command::session(name, arity, flags, run, docs)
+}
+
+const fn docs(since: &'static str, summary: &'static str) -> Docs {
+    Docs::of("connection", since, "O(1)", summary)
+}
+
+fn ping(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    match shell.args.len() {
+        1 => shell.reply.simple("PONG"),
+        2 => shell.reply.bulk(shell.args.at(1)),
+        _ => return Err(Error::WrongArity("ping".into())),
+    }
+    Ok(Ask::Nothing)
+}
+
+fn echo(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    shell.reply.bulk(shell.args.at(1));
+    Ok(Ask::Nothing)
+}
+
+fn select(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let index = words::integer(shell.args.at(1)).ok_or(Error::NotInteger)?;
+    shell.session.db = u16::try_from(index)
+        .ok()
+        .filter(|index| *index < shell.facts.databases)
+        .map(Db)
+        .ok_or(Error::err("DB index is out of range"))?;
+    shell.reply.ok();
+    Ok(Ask::Nothing)
+}
+
+fn quit(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    shell.reply.ok();
+    Ok(Ask::Close)
+}
+
+fn reset(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let session = &mut *shell.session;
+    let watched = session.end_transaction();
+    session.db = Db::default();
+    session.proto = Proto::Two;
+    session.name.clear();
+    session.authenticated = shell.facts.password.is_empty();
+    session.replies = ReplyMode::On;
+    session.no_evict = false;
+    session.no_touch = false;
+    shell.reply.simple("RESET");
+    Ok(transaction::unwatched(watched))
+}
+
+// Who the client is.
+
+fn auth(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let args = shell.args;
+    let (user, password): (&[u8], &[u8]) = match args.len() {
+        2 if shell.facts.password.is_empty() => return Err(Error::err(NO_PASSWORD_SET)),
+        2 => (DEFAULT_USER, args.at(1)),
+        3 => (args.at(1), args.at(2)),
+        _ => return Err(Error::Syntax),
+    };
+    authenticate(shell.session, shell.facts, user, password)?;
+    shell.reply.ok();
+    Ok(Ask::Nothing)
+}
+
+const DEFAULT_USER: &[u8] = b"default";
+
+const NO_PASSWORD_SET: &str = "AUTH <password> called without any password configured for the \
+    default user. Are you sure your configuration is correct?";
+
+fn authenticate(
+    session: &mut Session,
+    facts: &Facts,
+    user: &[u8],
+    password: &[u8],
+) -> Result<(), Error> {
+    let open = facts.password.is_empty();
+    if user != DEFAULT_USER || !(open || same(&facts.password, password)) {
+        return Err(Error::Text(
+            "WRONGPASS invalid username-password pair or user is disabled.".into(),
+        ));
+    }
+    session.authenticated = true;
+    Ok(())
+}
+
+/// Compares in a time that tells nothing about where the first difference is.
+fn same(secret: &[u8], given: &[u8]) -> bool {
+    let mut differences = u8::from(secret.len() != given.len());
+    for (index, byte) in given.iter().enumerate() {
+        differences |= byte ^ secret.get(index).copied().unwrap_or(!byte);
+    }
+    differences == 0
+}
+
+// HELLO [2|3 [AUTH user password] [SETNAME name]]
+
+/// What HELLO asks for.
+#[derive(Debug, Default)]
+struct Hello<'a> {
+    proto: Option<Proto>,
+    auth: Option<(&'a [u8], &'a [u8])>,
+    name: Option<&'a [u8]>,
+}
+
+fn hello(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let wanted = parse_hello(shell.args)?;
+    if let Some((user, password)) = wanted.auth {
+        authenticate(shell.session, shell.facts, user, password)?;
+    }
+    if !shell.session.authenticated {
+        return Err(Error::Text(HELLO_NEEDS_AUTH.into()));
+    }
+    if let Some(name) = wanted.name {
+        client::check_name(name)?;
+        shell.session.name = name.to_vec();
+    }
+    if let Some(proto) = wanted.proto {
+        shell.session.proto = proto;
+    }
+    // The answer already speaks the protocol that it agrees to.
+    let mut answer = Vec::new();
+    write_hello(&mut Reply::new(&mut answer, shell.session.proto), shell.session, shell.facts);
+    shell.reply.raw(&answer);
+    Ok(Ask::Nothing)
+}
+
+const HELLO_NEEDS_AUTH: &str = "NOAUTH HELLO must be called with the client already \
+    authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to \
+    authenticate the client and select the RESP protocol version at the same time";
+
+fn parse_hello(args: Args<'_>) -> Result<Hello<'_>, Error> {
+    let mut hello = Hello::default();
+    let Some(version) = args.get(1) else { return Ok(hello) };
+    hello.proto = match words::integer(version) {
+        Some(2) => Some(Proto::Two),
+        Some(3) => Some(Proto::Three),
+        Some(_) => return Err(Error::Text("NOPROTO unsupported protocol version".into())),
+        None => {
+            return Err(Error::err("Protocol version is not an integer or out of range"));
+        }
+    };
+    let mut at = 2;
+    while let Some(option) = args.get(at) {
+        if option.eq_ignore_ascii_case(b"AUTH") && args.len() > at + 2 {
+            hello.auth = Some((args.at(at + 1), args.at(at + 2)));
+            at += 3;
+        } else if option.eq_ignore_ascii_case(b"SETNAME") && args.len() > at + 1 {
+            hello.name = Some(args.at(at + 1));
+            at += 2;
+        } else {
+            return Err(words::quoted("Syntax error in HELLO option", option));
+        }
+    }
+    Ok(hello)
+}
+
+fn write_hello(reply: &mut Reply<'_>, session: &Session, facts: &Facts) {
+    reply.map(7);
+    for (field, text) in [("server", "redis"), ("version", facts.redis_version)] {
+        reply.bulk(field.as_bytes());
+        reply.bulk(text.as_bytes());
+    }
+    reply.bulk(b"proto");
+    reply.integer(match session.proto {
+        Proto::Two => 2,
+        Proto::Three => 3,
+    });
+    reply.bulk(b"id");
+    reply.integer(session.id as i64);
+    for (field, text) in [("mode", "standalone"), ("role", "master")] {
+        reply.bulk(field.as_bytes());
+        reply.bulk(text.as_bytes());
+    }
+    reply.bulk(b"modules");
+    reply.array(0);
+}

@@ -1,0 +1,189 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH: the session's side. And the gate before every command:
+//! may it run now, is it queued, or refused?
+
+use std::collections::BTreeSet;
+
+use crate::commands::session::{Allow, Ask, Facts, Queue, Queued, Session, Shell, Watched};
+use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec, Run};
+use crate::limits;
+use crate::resp::args::Args;
+use crate::resp::error::Error;
+
+/// The rows of this file.
+pub const ROWS: &[Command] = &[
+    row("multi", 1, FAST, multi, docs("1.2.0", "O(1)", "Begins a transaction.")),
+    row(
+        "exec",
+        1,
+        &[
+            Flags::NOSCRIPT,
+            Flags::LOADING,
+            Flags::STALE,
+            Flags::SKIP_SLOWLOG,
+            Flags::SKIP_MONITOR,
+            Flags::IN_MULTI,
+        ],
+        exec,
+        docs("1.2.0", "That of the queued commands", "Runs a transaction."),
+    ),
+    row("discard", 1, FAST, discard, docs("2.0.0", "O(N) in queued commands", "Drops a transaction.")),
+    Command {
+        keys: KeySpec::At { first: 1, last: -1, step: 1 },
+        across: Across::Session,
+        run: Run::Session(watch),
+        ..row("watch", -2, FAST, watch, docs("2.2.0", "O(1) a key", "Makes EXEC depend on keys."))
+    },
+    row("unwatch", 1, UNWATCH, unwatch, docs("2.2.0", "O(1)", "Forgets all watched keys.")),
+];
+
+const FAST: &[Flags] = &[
+    Flags::NOSCRIPT,
+    Flags::LOADING,
+    Flags::STALE,
+    Flags::FAST,
+    Flags::ALLOW_BUSY,
+    Flags::IN_MULTI,
+];
+
+/// Inside MULTI it is queued, and then ends what EXEC has ended already.
+const UNWATCH: &[Flags] =
+    &[Flags::NOSCRIPT, Flags::LOADING, Flags::STALE, Flags::FAST, Flags::ALLOW_BUSY];
+
+type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
+
+const fn row(
+    name: &'static str,
+    arity: i8,
+    flags: &[Flags],
+    run: Handler,
+    docs: Docs,
+) -> Command {
+    Command::session(name, arity, flags, run, docs)
+}
+
+const fn docs(since: &'static str, complexity: &'static str, summary: &'static str) -> Docs {
+    Docs::of("transactions", since, complexity, summary)
+}
+
+/// What the gate says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Run it.
+    Run,
+    /// It is inside MULTI: `queue` it and answer `+QUEUED`.
+    Queue,
+}
+
+/// May this session run this command? The caller refuses with the error, and tells the session by
+/// `refused`.
+pub fn gate(session: &Session, command: &Command, facts: &Facts) -> Result<Gate, Error> {
+    if command.flags.has(Flags::PROTECTED) && !allowed(facts.debug, session.loopback) {
+        return Err(Error::err(DEBUG_FORBIDDEN));
+    }
+    if !session.authenticated && !command.flags.has(Flags::NO_AUTH) {
+        return Err(Error::Text("NOAUTH Authentication required.".into()));
+    }
+    match &session.queue {
+        None => Ok(Gate::Run),
+        Some(_) if command.flags.has(Flags::NO_MULTI) => {
+            Err(Error::err("Command not allowed inside a transaction"))
+        }
+        Some(_) if command.flags.has(Flags::IN_MULTI) => Ok(Gate::Run),
+        Some(queue) if !fits(queue) => Err(Error::err("too many commands in one transaction")),
+        Some(_) => Ok(Gate::Queue),
+    }
+}
+
+const DEBUG_FORBIDDEN: &str = "DEBUG command not allowed. If the enable-debug-command option is \
+    set to \"local\", you can run it from a local connection, otherwise you need to set this \
+    option in the configuration file, and then restart the server.";
+
+fn allowed(rule: Allow, loopback: bool) -> bool {
+    match rule {
+        Allow::Yes => true,
+        Allow::Local => loopback,
+        Allow::No => false,
+    }
+}
+
+fn fits(queue: &Queue) -> bool {
+    queue.commands.len() < limits::QUEUED_COMMANDS_MAX && queue.bytes < limits::QUEUED_BYTES_MAX
+}
+
+/// Adds a command to the open transaction. The caller answers `+QUEUED`.
+pub fn queue(session: &mut Session, command: &'static Command, args: Args<'_>) {
+    let Some(queue) = &mut session.queue else { return };
+    // An aborted transaction never runs: what it would hold is not kept.
+    if queue.aborted {
+        return;
+    }
+    let args = args.to_owned();
+    queue.bytes += args.byte_len();
+    queue.commands.push(Queued { command, args });
+}
+
+/// A request was refused before it ran (unknown, wrong arity, not allowed, out of memory, ...): an
+/// open transaction will not be carried out.
+pub fn refused(session: &mut Session) {
+    if let Some(queue) = &mut session.queue {
+        *queue = Queue { aborted: true, ..Queue::default() };
+    }
+}
+
+fn multi(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    if shell.session.queue.is_some() {
+        return Err(Error::err("MULTI calls can not be nested"));
+    }
+    shell.session.queue = Some(Queue::default());
+    shell.reply.ok();
+    Ok(Ask::Nothing)
+}
+
+fn exec(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let Some(queue) = shell.session.queue.take() else {
+        return Err(Error::err("EXEC without MULTI"));
+    };
+    let watched = shell.session.end_transaction();
+    if !queue.aborted {
+        return Ok(Ask::Exec { commands: queue.commands, watched });
+    }
+    shell.reply.error(&Error::Text(
+        "EXECABORT Transaction discarded because of previous errors.".into(),
+    ));
+    Ok(unwatched(watched))
+}
+
+fn discard(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    if shell.session.queue.is_none() {
+        return Err(Error::err("DISCARD without MULTI"));
+    }
+    let watched = shell.session.end_transaction();
+    shell.reply.ok();
+    Ok(unwatched(watched))
+}
+
+fn watch(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    if shell.session.queue.is_some() {
+        return Err(Error::err("WATCH inside MULTI is not allowed"));
+    }
+    // A key that is watched already keeps its first version.
+    let mut keys: BTreeSet<&[u8]> = shell.args.from(1).iter().collect();
+    for watched in shell.session.watched.iter().filter(|w| w.db == shell.session.db) {
+        keys.remove(watched.key.as_slice());
+    }
+    if shell.session.watched.len() + keys.len() > limits::WATCHED_KEYS_MAX {
+        return Err(Error::err("too many watched keys"));
+    }
+    Ok(Ask::Watch(keys.into_iter().map(<[u8]>::to_vec).collect()))
+}
+
+fn unwatch(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let watched = std::mem::take(&mut shell.session.watched);
+    shell.reply.ok();
+    Ok(unwatched(watched))
+}
+
+/// What to ask for when these watches have ended and the reply is written.
+pub(super) fn unwatched(watched: Vec<Watched>) -> Ask {
+    if watched.is_empty() { Ask::Nothing } else { Ask::Unwatch(watched) }
+}
