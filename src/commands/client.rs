@@ -24,7 +24,13 @@ const SUBS: &[Command] = &[
     row("client|help", 2, HELP, command::help, docs("5.0.0", "Prints this help.")),
     row("client|id", 2, ANY, id, docs("5.0.0", "This connection's id.")),
     row("client|info", 2, ANY, info, docs("6.2.0", "This connection's line of CLIENT LIST.")),
-    row("client|kill", -3, ADMIN, kill, docs("2.4.0", "Closes connections: an address, or filters.")),
+    row(
+        "client|kill",
+        -3,
+        ADMIN,
+        kill,
+        docs("2.4.0", "Closes connections: an address, or filters."),
+    ),
     row("client|list", -2, ADMIN, list, docs("2.4.0", "A line for each connection.")),
     row("client|no-evict", 3, ADMIN, no_evict, docs("7.0.0", "ON keeps it when memory is short.")),
     row("client|no-touch", 3, ANY, no_touch, docs("7.2.0", "ON: reads leave the access time.")),
@@ -42,13 +48,7 @@ const HELP: &[Flags] = &[Flags::LOADING, Flags::STALE];
 
 type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
 
-const fn row(
-    name: &'static str,
-    arity: i8,
-    flags: &[Flags],
-    run: Handler,
-    docs: Docs,
-) -> Command {
+const fn row(name: &'static str, arity: i8, flags: &[Flags], run: Handler, docs: Docs) -> Command {
     Command::session(name, arity, flags, run, docs)
 }
 
@@ -295,8 +295,7 @@ fn setinfo(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 }
 
 fn reply_mode(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    let modes =
-        [("on", ReplyMode::On), ("off", ReplyMode::Off), ("skip", ReplyMode::SkipNext)];
+    let modes = [("on", ReplyMode::On), ("off", ReplyMode::Off), ("skip", ReplyMode::SkipNext)];
     let wanted = choice(shell.args.at(2), &modes).ok_or(Error::Syntax)?;
     let mode = &mut shell.session.replies;
     *mode = match (wanted, *mode) {

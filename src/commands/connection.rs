@@ -35,13 +35,7 @@ const ENTRY: &[Flags] = &[
 
 type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
 
-const fn row(
-    name: &'static str,
-    arity: i8,
-    flags: &[Flags],
-    run: Handler,
-    docs: Docs,
-) -> Command {
+const fn row(name: &'static str, arity: i8, flags: &[Flags], run: Handler, docs: Docs) -> Command {
     Command::session(name, arity, flags, run, docs)
 }
 

@@ -182,3 +182,6 @@ fn one_line(text: &[u8]) -> Error {
         text.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }).collect();
     Error::Text(String::from_utf8_lossy(&text).into_owned().into())
 }
+
+#[cfg(test)]
+mod tests;

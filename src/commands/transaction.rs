@@ -26,7 +26,13 @@ pub const ROWS: &[Command] = &[
         exec,
         docs("1.2.0", "That of the queued commands", "Runs a transaction."),
     ),
-    row("discard", 1, FAST, discard, docs("2.0.0", "O(N) in queued commands", "Drops a transaction.")),
+    row(
+        "discard",
+        1,
+        FAST,
+        discard,
+        docs("2.0.0", "O(N) in queued commands", "Drops a transaction."),
+    ),
     Command {
         keys: KeySpec::At { first: 1, last: -1, step: 1 },
         across: Across::Session,
@@ -51,13 +57,7 @@ const UNWATCH: &[Flags] =
 
 type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
 
-const fn row(
-    name: &'static str,
-    arity: i8,
-    flags: &[Flags],
-    run: Handler,
-    docs: Docs,
-) -> Command {
+const fn row(name: &'static str, arity: i8, flags: &[Flags], run: Handler, docs: Docs) -> Command {
     Command::session(name, arity, flags, run, docs)
 }
 
@@ -147,9 +147,9 @@ fn exec(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     if !queue.aborted {
         return Ok(Ask::Exec { commands: queue.commands, watched });
     }
-    shell.reply.error(&Error::Text(
-        "EXECABORT Transaction discarded because of previous errors.".into(),
-    ));
+    shell
+        .reply
+        .error(&Error::Text("EXECABORT Transaction discarded because of previous errors.".into()));
     Ok(unwatched(watched))
 }
 
