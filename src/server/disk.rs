@@ -1,0 +1,497 @@
+//! The only place that touches files: whole operations that loop, check and name what failed.
+//!
+//! Two ways to do the same thing, because they cost differently (figures of one 2-core machine,
+//! ext4, 200 bytes): a write in place is 1 us of CPU and returns with the bytes in the page
+//! cache; handing it to another thread costs 15-40 us, and io_uring also hands buffered writes
+//! of ext4 and every fsync to a worker thread. So small writes of the log are made in place
+//! while the disk keeps up (`write_now`), and everything that may wait for the device (syncs,
+//! big writes, reads, renames, opening) runs on the executor's blocking pool.
+//!
+//! A future here owns its buffer until the work is done: dropping the future half way leaves
+//! the work running on the pool with everything it needs, so memory is never at risk. What is
+//! lost is the knowledge of the outcome, so a file whose write or sync was abandoned refuses
+//! further ones, as does a file on which one failed: after a failed sync the kernel has dropped
+//! the dirty pages, and a later sync that succeeds says nothing about them. An executor ends
+//! only after all its disk work has been awaited: the pool of one that is gone has nobody to
+//! report to, and aborts.
+
+use std::cell::Cell;
+use std::fmt;
+use std::fs::{self, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use glommio::executor;
+use rustix::fs::{FallocateFlags, fallocate};
+
+use crate::limits::{DISK_BLOCK, DISK_WRITE_MAX};
+
+/// What was attempted on which path, and what the kernel said.
+#[derive(Debug)]
+pub struct DiskError {
+    /// The attempt, as "cannot ..." goes on.
+    pub action: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// The cause.
+    pub source: io::Error,
+}
+
+impl DiskError {
+    /// Is it want of space (or quota), which may go away by itself?
+    pub fn is_full(&self) -> bool {
+        use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull, WriteZero};
+        matches!(self.source.kind(), StorageFull | QuotaExceeded | FileTooLarge | WriteZero)
+    }
+
+    /// Does the file not exist?
+    pub fn is_missing(&self) -> bool {
+        self.source.kind() == ErrorKind::NotFound
+    }
+}
+
+impl fmt::Display for DiskError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "cannot {} {}: {}", self.action, self.path.display(), self.source)
+    }
+}
+
+impl std::error::Error for DiskError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// An open file. Several operations may be in flight on one; their order is the caller's
+/// business (a sync covers only writes that returned before it was started).
+#[derive(Debug)]
+pub struct File {
+    file: Arc<fs::File>,
+    path: PathBuf,
+    refuses: Cell<bool>,
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// For reading; it exists.
+    Read,
+    /// For reading and writing; it exists.
+    Write,
+    /// For reading and writing; it must not exist yet.
+    New,
+}
+
+impl File {
+    /// Opens or creates a file. A new one is durable only after `sync_dir` of its directory.
+    pub async fn open(path: &Path, how: Open) -> Result<File, DiskError> {
+        let action = if how == Open::New { "create" } else { "open" };
+        let file = on_pool(action, path, move |path| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(how != Open::Read).create_new(how == Open::New);
+            options.open(path)
+        })
+        .await?;
+        Ok(File { file: Arc::new(file), path: path.to_owned(), refuses: Cell::new(false) })
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Did a write or sync fail, or was one abandoned? Then all later ones are refused.
+    pub fn refuses(&self) -> bool {
+        self.refuses.get()
+    }
+
+    /// Writes all bytes at an offset, at once and on this thread: for small writes while the
+    /// disk keeps up. Returns with the bytes in the page cache.
+    pub fn write_now(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
+        let attempt = self.attempt("write")?;
+        let result = write_fully(|part, at| self.file.write_at(part, at), bytes, offset);
+        attempt.end(result)
+    }
+
+    /// Writes all bytes at an offset without holding up this thread, and gives the buffer back
+    /// for the next batch.
+    pub async fn write_all_at(&self, bytes: Vec<u8>, offset: u64) -> Result<Vec<u8>, DiskError> {
+        let attempt = self.attempt("write")?;
+        let file = Arc::clone(&self.file);
+        let work =
+            move || write_fully(|part, at| file.write_at(part, at), &bytes, offset).map(|()| bytes);
+        attempt.end(executor().spawn_blocking(work).await)
+    }
+
+    /// Makes durable what was written before this call (fdatasync: also the length).
+    pub async fn sync_data(&self) -> Result<(), DiskError> {
+        let attempt = self.attempt("sync")?;
+        let file = Arc::clone(&self.file);
+        attempt.end(executor().spawn_blocking(move || file.sync_data()).await)
+    }
+
+    /// Allocates and fills a range with zeros, so that later writes into it change no metadata
+    /// and the space is certain. Existing bytes in the range are lost.
+    pub async fn zero_fill(&self, offset: u64, length: u64) -> Result<(), DiskError> {
+        let attempt = self.attempt("zero-fill")?;
+        let file = Arc::clone(&self.file);
+        let work = move || {
+            match fallocate(&*file, FallocateFlags::empty(), offset, length) {
+                // Some file systems cannot; then the zeros allocate as they are written.
+                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let zeros = vec![0; DISK_BLOCK];
+            let end = offset.saturating_add(length);
+            let mut at = offset;
+            while at < end {
+                let part = usize::try_from(end - at).unwrap_or(DISK_BLOCK).min(DISK_BLOCK);
+                let zeros = zeros.get(..part).expect("a part of a block");
+                write_fully(|bytes, at| file.write_at(bytes, at), zeros, at)?;
+                at += part as u64;
+            }
+            Ok(())
+        };
+        attempt.end(executor().spawn_blocking(work).await)
+    }
+
+    /// Cuts the file off, or extends it with a hole.
+    pub async fn set_length(&self, length: u64) -> Result<(), DiskError> {
+        let attempt = self.attempt("cut")?;
+        let file = Arc::clone(&self.file);
+        attempt.end(executor().spawn_blocking(move || file.set_len(length)).await)
+    }
+
+    /// The present length.
+    pub async fn length(&self) -> Result<u64, DiskError> {
+        let file = Arc::clone(&self.file);
+        on_pool("measure", &self.path, move |_| file.metadata().map(|data| data.len())).await
+    }
+
+    /// Reads up to `length` bytes at an offset into a buffer that is given back (what it held
+    /// is lost); fewer only at the end of the file.
+    pub async fn read_at(
+        &self,
+        mut buffer: Vec<u8>,
+        offset: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, DiskError> {
+        let file = Arc::clone(&self.file);
+        on_pool("read", &self.path, move |_| {
+            buffer.resize(length, 0);
+            let got = read_fully(|part, at| file.read_at(part, at), &mut buffer, offset)?;
+            buffer.truncate(got);
+            Ok(buffer)
+        })
+        .await
+    }
+
+    /// Begins an operation that changes the file, unless one before it went wrong.
+    fn attempt(&self, action: &'static str) -> Result<Attempt<'_>, DiskError> {
+        if self.refuses.get() {
+            let source = io::Error::other("an earlier write or sync of this file failed");
+            return Err(DiskError { action, path: self.path.clone(), source });
+        }
+        Ok(Attempt { file: self, action, ended: false })
+    }
+}
+
+/// One operation that changes a file. If it fails or is dropped before its end is known, the
+/// file refuses from then on.
+struct Attempt<'a> {
+    file: &'a File,
+    action: &'static str,
+    ended: bool,
+}
+
+impl Attempt<'_> {
+    fn end<T>(mut self, result: io::Result<T>) -> Result<T, DiskError> {
+        self.ended = result.is_ok();
+        result.map_err(|source| DiskError {
+            action: self.action,
+            path: self.file.path.clone(),
+            source,
+        })
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.file.refuses.set(true);
+        }
+    }
+}
+
+/// Reads a file from an offset to its end in blocks; the next block is read while the caller
+/// works on this one.
+pub struct Blocks {
+    file: File,
+    next: u64,
+    ahead: Option<glommio::task::JoinHandle<io::Result<Vec<u8>>>>,
+}
+
+impl Blocks {
+    /// Starts to read.
+    pub fn new(file: File, offset: u64) -> Blocks {
+        let mut blocks = Blocks { file, next: offset, ahead: None };
+        blocks.read_ahead(Vec::new());
+        blocks
+    }
+
+    /// The next block, empty at the end of the file. `used` is an old block whose memory may
+    /// serve again.
+    pub async fn next(&mut self, used: Vec<u8>) -> Result<Vec<u8>, DiskError> {
+        let Some(reading) = self.ahead.take() else { return Ok(Vec::new()) };
+        let result = reading.await.expect("a task that is not cancelled");
+        let block = result.map_err(|source| DiskError {
+            action: "read",
+            path: self.file.path.clone(),
+            source,
+        })?;
+        self.next += block.len() as u64;
+        if block.len() == DISK_BLOCK {
+            self.read_ahead(used);
+        }
+        Ok(block)
+    }
+
+    fn read_ahead(&mut self, mut buffer: Vec<u8>) {
+        let (file, offset) = (Arc::clone(&self.file.file), self.next);
+        let work = move || {
+            buffer.resize(DISK_BLOCK, 0);
+            let got = read_fully(|part, at| file.read_at(part, at), &mut buffer, offset)?;
+            buffer.truncate(got);
+            Ok(buffer)
+        };
+        let task = async move { executor().spawn_blocking(work).await };
+        self.ahead = Some(glommio::spawn_local(task).detach());
+    }
+}
+
+/// One file of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name; one that is not UTF-8 is not ours and is left out of lists.
+    pub name: String,
+    /// Its length in bytes; 0 for a directory.
+    pub length: u64,
+    /// Is it a directory?
+    pub is_directory: bool,
+}
+
+/// The files and directories in a directory, sorted by name.
+pub async fn list(directory: &Path) -> Result<Vec<Listed>, DiskError> {
+    on_pool("list", directory, |directory| {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let data = match entry.metadata() {
+                Ok(data) => data,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let length = if data.is_dir() { 0 } else { data.len() };
+            found.push(Listed { name, length, is_directory: data.is_dir() });
+        }
+        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    })
+    .await
+}
+
+/// A whole small file; one longer than `limit` is an error, not memory.
+pub async fn read_whole(path: &Path, limit: u64) -> Result<Vec<u8>, DiskError> {
+    on_pool("read", path, move |path| {
+        let file = fs::File::open(path)?;
+        if file.metadata()?.len() > limit {
+            return Err(io::Error::other(format!("longer than {limit} bytes")));
+        }
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(file, limit), &mut bytes)?;
+        Ok(bytes)
+    })
+    .await
+}
+
+/// Puts a file with this content in place, or leaves the old one: a temporary file is written
+/// and synced, renamed, and the directory synced. When it returns the new content is durable;
+/// after a crash there is the old file or the new one, and perhaps `<name>.tmp`.
+pub async fn replace_file(directory: &Path, name: &str, bytes: Vec<u8>) -> Result<(), DiskError> {
+    let path = directory.join(name);
+    let temporary = directory.join(format!("{name}.tmp"));
+    let written = on_pool("write", &temporary, move |temporary| {
+        let mut file = fs::File::create(temporary)?;
+        file.write_all(&bytes)?;
+        file.sync_all()
+    });
+    written.await?;
+    rename(&temporary, &path).await?;
+    sync_dir(directory).await
+}
+
+/// Renames a file, replacing what has the new name. Durable after `sync_dir`.
+pub async fn rename(from: &Path, to: &Path) -> Result<(), DiskError> {
+    let to = to.to_owned();
+    on_pool("rename", from, move |from| fs::rename(from, to)).await
+}
+
+/// Removes a file. One that is not there is as good as removed.
+pub async fn remove(path: &Path) -> Result<(), DiskError> {
+    on_pool("remove", path, |path| absent_is_fine(fs::remove_file(path))).await
+}
+
+/// Removes a directory and all that is in it. One that is not there is as good as removed.
+pub async fn remove_dir(path: &Path) -> Result<(), DiskError> {
+    on_pool("remove", path, |path| absent_is_fine(fs::remove_dir_all(path))).await
+}
+
+/// Creates a directory (one that exists is fine) and makes its name durable.
+pub async fn create_dir(path: &Path) -> Result<(), DiskError> {
+    on_pool("create", path, |path| match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        result => result,
+    })
+    .await?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent).await,
+        _ => sync_dir(Path::new(".")).await,
+    }
+}
+
+/// Makes the names in a directory durable: what was created, renamed or removed before.
+pub async fn sync_dir(path: &Path) -> Result<(), DiskError> {
+    on_pool("sync the directory", path, |path| fs::File::open(path)?.sync_all()).await
+}
+
+/// The right to use a data directory, held until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    // The lock lives as long as the open file; the kernel drops it with the process.
+    _file: fs::File,
+}
+
+/// Why a data directory cannot be used.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another process has it; its process id, if the file tells.
+    Held(PathBuf, Option<u32>),
+    /// The lock file cannot be opened or locked.
+    Disk(DiskError),
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LockError::Held(path, Some(pid)) => {
+                write!(out, "{} is locked: process {pid} uses this directory", path.display())
+            }
+            LockError::Held(path, None) => {
+                write!(out, "{} is locked: another process uses this directory", path.display())
+            }
+            LockError::Disk(error) => error.fmt(out),
+        }
+    }
+}
+
+impl std::error::Error for LockError {}
+
+impl DirectoryLock {
+    /// The name of the lock file.
+    pub const NAME: &'static str = "LOCK";
+
+    /// Takes the lock at once or says who has it. Blocks on files, so for the time before the
+    /// cores start.
+    pub fn take(directory: &Path) -> Result<DirectoryLock, LockError> {
+        let path = directory.join(Self::NAME);
+        let failed =
+            |action, source| LockError::Disk(DiskError { action, path: path.clone(), source });
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(&path).map_err(|error| failed("open", error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = fs::read_to_string(&path).ok();
+                let pid = holder.and_then(|text| text.trim().parse().ok());
+                return Err(LockError::Held(path, pid));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
+        }
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(|error| failed("write", error))?;
+        Ok(DirectoryLock { _file: file })
+    }
+}
+
+/// Runs blocking work on the executor's pool and names it in its error.
+async fn on_pool<T: Send + 'static>(
+    action: &'static str,
+    path: &Path,
+    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> Result<T, DiskError> {
+    let path = path.to_owned();
+    let (path, result) = executor()
+        .spawn_blocking(move || {
+            let result = work(&path);
+            (path, result)
+        })
+        .await;
+    result.map_err(|source| DiskError { action, path, source })
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Writes until nothing is left: short writes go on, interruptions are repeated, and a write of
+/// nothing is an error. No single write is longer than `DISK_WRITE_MAX`.
+fn write_fully(
+    mut write: impl FnMut(&[u8], u64) -> io::Result<usize>,
+    mut bytes: &[u8],
+    mut offset: u64,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let part = bytes.get(..DISK_WRITE_MAX).unwrap_or(bytes);
+        match write(part, offset) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                bytes = bytes.get(count..).expect("the kernel writes no more than asked");
+                offset += count as u64;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads until the buffer is full or the file ends, and returns how much was read.
+fn read_fully(
+    mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+    buffer: &mut [u8],
+    offset: u64,
+) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..)
+        && !rest.is_empty()
+    {
+        match read(rest, offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests;
