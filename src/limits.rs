@@ -22,3 +22,10 @@ pub const DISK_BLOCK: usize = 1 << 20;
 /// Bytes in one write call: the kernel takes at most 2 GiB less a page and says so only by the
 /// length it returns.
 pub const DISK_WRITE_MAX: usize = 64 << 20;
+
+/// Bytes of one string value, as of one argument (proto-max-bulk-len's default).
+pub const STRING_MAX: usize = 512 << 20;
+
+/// Elements and bytes of a reply whose length is a number that the client sent (HRANDFIELD with a
+/// negative count): no more than a string may have.
+pub const RANDOM_REPLY_MAX: usize = 512 << 20;

@@ -3,13 +3,32 @@
 use std::ops::Range;
 
 use crate::commands::spec::{Command, Flags, KeySpec};
-use crate::commands::{admin, client, command, connection, transaction};
+use crate::commands::{
+    admin, client, command, connection, database, expire, hash, hash_random, key, lcs, object,
+    scan, string, string_number, string_range, transaction,
+};
 use crate::resp::args::Args;
 use crate::resp::error::Error;
 
 /// Every command, grouped by the file that gives it its meaning.
-pub const COMMANDS: &[&[Command]] =
-    &[connection::ROWS, client::ROWS, command::ROWS, transaction::ROWS, admin::ROWS];
+pub const COMMANDS: &[&[Command]] = &[
+    string::ROWS,
+    string_number::ROWS,
+    string_range::ROWS,
+    lcs::ROWS,
+    hash::ROWS,
+    hash_random::ROWS,
+    key::ROWS,
+    expire::ROWS,
+    scan::ROWS,
+    database::ROWS,
+    object::ROWS,
+    connection::ROWS,
+    client::ROWS,
+    command::ROWS,
+    transaction::ROWS,
+    admin::ROWS,
+];
 
 /// All rows; subcommands are inside their containers.
 pub fn all() -> impl Iterator<Item = &'static Command> {

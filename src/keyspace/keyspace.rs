@@ -55,6 +55,10 @@ impl Keyspace {
     pub fn begin(&mut self, _now: Millis, _next: Lsn) {
         todo!()
     }
+    /// How many databases there are.
+    pub fn databases(&self) -> u16 {
+        todo!()
+    }
     /// The latest lsn of what this command has looked at: no reply may leave before it is durable.
     pub fn observed(&self) -> Lsn {
         todo!()
