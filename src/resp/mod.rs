@@ -3,5 +3,6 @@
 pub mod args;
 pub mod buffer;
 pub mod error;
+pub mod invalid;
 pub mod reply;
 pub mod request;
