@@ -49,9 +49,8 @@ impl Kind {
     /// Reads the words of a directive. `current` matters to settings that are changed in part.
     pub fn read(self, words: &[String], current: &Value) -> Result<Value, Refusal> {
         if self.takes_many() {
-            let split: Vec<&str>;
             let many: Vec<&str> = words.iter().map(String::as_str).collect();
-            split = match many.as_slice() {
+            let split = match many.as_slice() {
                 [one] => one.split_ascii_whitespace().collect(),
                 _ => many,
             };

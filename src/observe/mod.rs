@@ -1,1 +1,14 @@
-//! To be written.
+//! Numbers about ourselves, as plain data: no clock is read and nothing is shared here.
+//!
+//! - `counters`: what one core counts, merged over cores; `latency`: histograms of durations
+//! - `slowlog`: the slow log; `events`: LATENCY's history; `rate`: what "per second" means
+//! - `facts`: what the server gathers for INFO; `info`: INFO's text; `version`: who we say we are
+
+pub mod counters;
+pub mod events;
+pub mod facts;
+pub mod info;
+pub mod latency;
+pub mod rate;
+pub mod slowlog;
+pub mod version;
