@@ -29,3 +29,14 @@ pub const STRING_MAX: usize = 512 << 20;
 /// Elements and bytes of a reply whose length is a number that the client sent (HRANDFIELD with a
 /// negative count): no more than a string may have.
 pub const RANDOM_REPLY_MAX: usize = 512 << 20;
+
+/// Shards of one database. A transaction names its participants in 256 bits, and a shard's number
+/// has three digits in the names of files; 256 cores are more than any machine this is meant for.
+pub const SHARDS_MAX: usize = 256;
+
+/// A record is ended after this many bytes of payload (it exceeds them by at most its last unit), so
+/// that a damaged byte costs little and a reader needs little memory.
+pub const RECORD_PAYLOAD: usize = 1 << 20;
+
+/// A manifest: a line is below 300 bytes, and a shard has few. More is not a manifest.
+pub const MANIFEST_MAX: usize = 16 << 20;

@@ -1,1 +1,11 @@
-//! To be written.
+//! The bytes of every file, and decisions about files. No I/O here, and no keyspace.
+
+pub mod fault;
+pub mod manifest;
+pub mod names;
+pub mod payload;
+pub mod record;
+pub mod segment;
+mod segment_queue;
+pub mod shard_set;
+pub mod value_codec;
