@@ -1,12 +1,49 @@
 //! COMMAND and its subcommands: what the table says about itself.
 
+use crate::base::glob;
+use crate::commands::hints::{self, CATEGORIES};
 use crate::commands::session::{Ask, Shell};
-use crate::commands::spec::Command;
+use crate::commands::spec::{Command, Docs, Flags, KeySpec};
 use crate::commands::table;
+use crate::resp::args::Args;
 use crate::resp::error::Error;
+use crate::resp::reply::Reply;
 
 /// The rows of this file.
-pub const ROWS: &[Command] = &[];
+pub const ROWS: &[Command] = &[Command {
+    arity: -1,
+    subs: SUBS,
+    ..row("command", -1, command, docs("2.8.13", ALL, "Describes all commands."))
+}];
+
+const SUBS: &[Command] = &[
+    row("command|count", 2, count, docs("2.8.13", "O(1)", "How many commands there are.")),
+    row("command|docs", -2, documents, docs("7.0.0", NAMED, "Documents commands.")),
+    row("command|getkeys", -3, getkeys, docs("2.8.13", EACH, "Finds the keys of a request.")),
+    row(
+        "command|getkeysandflags",
+        -3,
+        getkeys_and_flags,
+        docs("7.0.0", EACH, "Finds the keys of a request and how they are used."),
+    ),
+    row("command|help", 2, help, docs("5.0.0", "O(1)", "Prints this help.")),
+    row("command|info", -2, info, docs("2.8.13", NAMED, "Describes commands.")),
+    row("command|list", -2, list, docs("7.0.0", ALL, "Names commands, all or those of a filter.")),
+];
+
+const ALL: &str = "O(N) where N is the number of commands";
+const NAMED: &str = "O(N) where N is the number of commands asked for";
+const EACH: &str = "O(N) where N is the number of arguments";
+
+type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
+
+const fn row(name: &'static str, arity: i8, run: Handler, docs: Docs) -> Command {
+    Command::session(name, arity, &[Flags::LOADING, Flags::STALE], run, docs)
+}
+
+const fn docs(since: &'static str, complexity: &'static str, summary: &'static str) -> Docs {
+    Docs::of("server", since, complexity, summary)
+}
 
 /// HELP of any container: a line for each subcommand and what it does.
 pub fn help(shell: &mut Shell<'_>) -> Result<Ask, Error> {
@@ -19,4 +56,239 @@ pub fn help(shell: &mut Shell<'_>) -> Result<Ask, Error> {
         shell.reply.simple(&format!("    {}", sub.docs.summary));
     }
     Ok(Ask::Nothing)
+}
+
+/// The subcommands that COMMAND tells of.
+pub fn told_subs(command: &'static Command) -> &'static [Command] {
+    if command.flags.has(Flags::OPAQUE) { &[] } else { command.subs }
+}
+
+fn command(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    shell.reply.array(table::all().count());
+    for row in table::all() {
+        write_info(&mut shell.reply, row);
+    }
+    Ok(Ask::Nothing)
+}
+
+fn count(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    shell.reply.integer(table::all().count() as i64);
+    Ok(Ask::Nothing)
+}
+
+fn info(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    if shell.args.len() == 2 {
+        return command(shell);
+    }
+    let names = shell.args.from(2);
+    shell.reply.array(names.len());
+    for name in names.iter() {
+        match table::by_full_name(name) {
+            Some(row) => write_info(&mut shell.reply, row),
+            None => shell.reply.null_array(),
+        }
+    }
+    Ok(Ask::Nothing)
+}
+
+fn write_info(reply: &mut Reply<'_>, row: &'static Command) {
+    reply.array(10);
+    reply.bulk(row.name.as_bytes());
+    reply.integer(i64::from(row.arity));
+    let flags: Vec<&str> =
+        WORDS.iter().filter(|(flag, _)| row.flags.has(*flag)).map(|(_, word)| *word).collect();
+    reply.set(flags.len());
+    flags.iter().for_each(|word| reply.simple(word));
+    let (first, last, step) = match row.keys {
+        KeySpec::None => (0, 0, 0),
+        KeySpec::At { first, last, step } => (first.into(), last.into(), step.into()),
+    };
+    [first, last, step].into_iter().for_each(|n| reply.integer(n));
+    let categories: Vec<&str> =
+        CATEGORIES.iter().copied().filter(|name| hints::in_category(row, name)).collect();
+    reply.set(categories.len());
+    categories.iter().for_each(|name| reply.simple(&format!("@{name}")));
+    let tips = hints::tips(row);
+    reply.set(tips.len());
+    tips.iter().for_each(|tip| reply.bulk(tip.as_bytes()));
+    write_key_specs(reply, row);
+    let subs = told_subs(row);
+    reply.set(subs.len());
+    subs.iter().for_each(|sub| write_info(reply, sub));
+}
+
+/// The flags that COMMAND INFO names, in Redis' order.
+const WORDS: &[(Flags, &str)] = &[
+    (Flags::WRITE, "write"),
+    (Flags::READONLY, "readonly"),
+    (Flags::DENYOOM, "denyoom"),
+    (Flags::ADMIN, "admin"),
+    (Flags::NOSCRIPT, "noscript"),
+    (Flags::BLOCKING, "blocking"),
+    (Flags::LOADING, "loading"),
+    (Flags::STALE, "stale"),
+    (Flags::SKIP_MONITOR, "skip_monitor"),
+    (Flags::SKIP_SLOWLOG, "skip_slowlog"),
+    (Flags::FAST, "fast"),
+    (Flags::NO_AUTH, "no_auth"),
+    (Flags::NO_ASYNC_LOADING, "no_async_loading"),
+    (Flags::NO_MULTI, "no_multi"),
+    (Flags::ALLOW_BUSY, "allow_busy"),
+];
+
+fn write_key_specs(reply: &mut Reply<'_>, row: &Command) {
+    let KeySpec::At { first, last, step } = row.keys else { return reply.set(0) };
+    let access = hints::access(row);
+    let last = if last < 0 { i64::from(last) } else { i64::from(last) - i64::from(first) };
+    reply.set(access.len());
+    for (nth, flags) in access.iter().enumerate() {
+        // With a word for each key, each key is a range of its own.
+        let last = if access.len() == 1 { last } else { 0 };
+        reply.map(3);
+        reply.bulk(b"flags");
+        write_words(reply, flags);
+        reply.bulk(b"begin_search");
+        reply.map(2);
+        text(reply, "type", "index");
+        reply.bulk(b"spec");
+        reply.map(1);
+        integer(reply, "index", i64::from(first) + nth as i64);
+        reply.bulk(b"find_keys");
+        reply.map(2);
+        text(reply, "type", "range");
+        reply.bulk(b"spec");
+        reply.map(3);
+        integer(reply, "lastkey", last);
+        integer(reply, "keystep", i64::from(step));
+        integer(reply, "limit", 0);
+    }
+}
+
+fn text(reply: &mut Reply<'_>, name: &str, value: &str) {
+    reply.bulk(name.as_bytes());
+    reply.bulk(value.as_bytes());
+}
+
+fn integer(reply: &mut Reply<'_>, name: &str, value: i64) {
+    reply.bulk(name.as_bytes());
+    reply.integer(value);
+}
+
+fn write_words(reply: &mut Reply<'_>, words: &str) {
+    reply.set(words.split(' ').count());
+    words.split(' ').for_each(|word| reply.simple(word));
+}
+
+// DOCS.
+
+fn documents(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let names = shell.args.from(2);
+    let rows: Vec<&'static Command> = if names.is_empty() {
+        table::all().collect()
+    } else {
+        names.iter().filter_map(table::by_full_name).collect()
+    };
+    shell.reply.map(rows.len());
+    rows.into_iter().for_each(|row| write_docs(&mut shell.reply, row));
+    Ok(Ask::Nothing)
+}
+
+fn write_docs(reply: &mut Reply<'_>, row: &'static Command) {
+    let subs = told_subs(row);
+    reply.bulk(row.name.as_bytes());
+    reply.map(if subs.is_empty() { 4 } else { 5 });
+    text(reply, "summary", row.docs.summary);
+    text(reply, "since", row.docs.since);
+    text(reply, "group", row.docs.group);
+    text(reply, "complexity", row.docs.complexity);
+    if !subs.is_empty() {
+        reply.bulk(b"subcommands");
+        reply.map(subs.len());
+        subs.iter().for_each(|sub| write_docs(reply, sub));
+    }
+}
+
+// LIST.
+
+fn list(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let args = shell.args;
+    let word = |at: usize, word: &str| args.at(at).eq_ignore_ascii_case(word.as_bytes());
+    let names = match args.len() {
+        2 => named(|_| true),
+        5 if !word(2, "filterby") => return Err(Error::Syntax),
+        // There are no modules.
+        5 if word(3, "module") => Vec::new(),
+        5 if word(3, "aclcat") => {
+            let category = String::from_utf8_lossy(args.at(4)).to_ascii_lowercase();
+            named(|row| hints::in_category(row, &category))
+        }
+        5 if word(3, "pattern") => {
+            let pattern = args.at(4).to_ascii_lowercase();
+            named(|row| glob::matches(&pattern, row.name.as_bytes()))
+        }
+        _ => return Err(Error::Syntax),
+    };
+    write_names(&mut shell.reply, &names);
+    Ok(Ask::Nothing)
+}
+
+/// Writes names as an array of bulk strings.
+pub fn write_names(reply: &mut Reply<'_>, names: &[&str]) {
+    reply.array(names.len());
+    names.iter().for_each(|name| reply.bulk(name.as_bytes()));
+}
+
+/// The names of the commands and subcommands that are wanted.
+pub fn named(wanted: impl Fn(&Command) -> bool) -> Vec<&'static str> {
+    table::all()
+        .flat_map(|row| std::iter::once(row).chain(told_subs(row)))
+        .filter(|row| wanted(row))
+        .map(|row| row.name)
+        .collect()
+}
+
+// GETKEYS.
+
+fn getkeys(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let (_, request, keys) = keys_of_request(shell.args)?;
+    shell.reply.array(keys.len());
+    keys.into_iter().for_each(|at| shell.reply.bulk(request.at(at)));
+    Ok(Ask::Nothing)
+}
+
+fn getkeys_and_flags(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let (row, request, keys) = keys_of_request(shell.args)?;
+    shell.reply.array(keys.len());
+    for (nth, at) in keys.into_iter().enumerate() {
+        shell.reply.array(2);
+        shell.reply.bulk(request.at(at));
+        write_words(&mut shell.reply, access_in(row, request, nth));
+    }
+    Ok(Ask::Nothing)
+}
+
+fn keys_of_request(args: Args<'_>) -> Result<(&'static Command, Args<'_>, Vec<usize>), Error> {
+    let request = args.from(2);
+    let row = table::locate(request).map_err(|_| Error::err("Invalid command specified"))?;
+    if row.keys == KeySpec::None {
+        return Err(Error::err("The command has no key arguments"));
+    }
+    if !row.takes(request.len()) {
+        return Err(Error::err("Invalid number of arguments specified for command"));
+    }
+    let keys: Vec<usize> = table::keys(row, request).collect();
+    if keys.is_empty() {
+        return Err(Error::err("Invalid arguments specified for command"));
+    }
+    Ok((row, request, keys))
+}
+
+/// How this request uses its nth key. SET reads only when it has the option GET.
+fn access_in(row: &Command, request: Args<'_>, nth: usize) -> &'static str {
+    if row.name == "set" {
+        let gets = request.from(3).iter().any(|word| word.eq_ignore_ascii_case(b"get"));
+        return if gets { "RW access update" } else { "OW update" };
+    }
+    let access = hints::access(row);
+    access.get(nth).or(access.first()).copied().unwrap_or("RO")
 }

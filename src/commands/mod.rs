@@ -11,6 +11,7 @@ pub mod digest;
 pub mod expire;
 pub mod hash;
 pub mod hash_random;
+pub mod hints;
 pub mod key;
 pub mod lcs;
 pub mod object;

@@ -52,6 +52,14 @@ pub fn find_sub(container: &'static Command, name: &[u8]) -> Option<&'static Com
     container.subs.iter().find(|sub| sub.own_name().as_bytes().eq_ignore_ascii_case(name))
 }
 
+/// The row of a full name, `config|get` for a subcommand. Not for requests.
+pub fn by_full_name(name: &[u8]) -> Option<&'static Command> {
+    match name.iter().position(|byte| *byte == b'|') {
+        None => find(name),
+        Some(at) => find_sub(find(name.get(..at)?)?, name.get(at + 1..)?),
+    }
+}
+
 /// The row of the command or subcommand that a request names; its number of arguments fits.
 pub fn resolve(args: Args<'_>) -> Result<&'static Command, Error> {
     let row = locate(args)?;

@@ -20,7 +20,6 @@ pub const ROWS: &[Command] = &[
             Flags::LOADING,
             Flags::STALE,
             Flags::SKIP_SLOWLOG,
-            Flags::SKIP_MONITOR,
             Flags::IN_MULTI,
         ],
         exec,

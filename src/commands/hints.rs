@@ -1,0 +1,196 @@
+//! What COMMAND INFO tells beyond the rows: how keys are used, tips for proxies, and categories.
+
+use crate::commands::spec::{Command, Flags};
+
+/// How a command uses its keys, as COMMAND INFO words it: one entry for all keys, or one for the
+/// first and one for the second key.
+pub fn access(command: &Command) -> &'static [&'static str] {
+    match listed(ACCESS, command.name) {
+        Some(access) => access,
+        None if command.flags.has(Flags::WRITE) => &["RW update"],
+        None => &["RO access"],
+    }
+}
+
+/// Tips for clients and proxies.
+pub fn tips(command: &Command) -> &'static [&'static str] {
+    listed(TIPS, command.name).unwrap_or_default()
+}
+
+/// The ACL categories, in the order in which Redis lists them.
+pub const CATEGORIES: &[&str] = &[
+    "keyspace",
+    "read",
+    "write",
+    "set",
+    "sortedset",
+    "list",
+    "hash",
+    "string",
+    "bitmap",
+    "hyperloglog",
+    "geo",
+    "stream",
+    "pubsub",
+    "admin",
+    "fast",
+    "slow",
+    "blocking",
+    "dangerous",
+    "connection",
+    "transaction",
+    "scripting",
+];
+
+/// Does the command belong to this category?
+pub fn in_category(command: &Command, category: &str) -> bool {
+    let has = |flag| command.flags.has(flag);
+    match category {
+        "read" => has(Flags::READONLY),
+        "write" => has(Flags::WRITE),
+        "admin" => has(Flags::ADMIN) || ["lastsave", "role"].contains(&command.name),
+        "fast" => has(Flags::FAST),
+        "slow" => !has(Flags::FAST),
+        "blocking" => has(Flags::BLOCKING),
+        "dangerous" => has(Flags::ADMIN) || contains(DANGEROUS, command.name),
+        _ => group_category(command) == Some(category),
+    }
+}
+
+/// The category that follows from what a command is about. A container is about nothing.
+fn group_category(command: &Command) -> Option<&'static str> {
+    if !command.subs.is_empty() && command.name != "command" {
+        return None;
+    }
+    if contains(CONNECTION, command.name) || command.name.starts_with("command|") {
+        return Some("connection");
+    }
+    match command.docs.group {
+        "string" => Some("string"),
+        "hash" => Some("hash"),
+        "generic" => Some("keyspace"),
+        "connection" => Some("connection"),
+        "transactions" => Some("transaction"),
+        "scripting" => Some("scripting"),
+        _ => None,
+    }
+}
+
+/// The values with the blank-separated names that they hold for.
+type Lists = &'static [(&'static [&'static str], &'static str)];
+
+fn listed(lists: Lists, name: &str) -> Option<&'static [&'static str]> {
+    lists.iter().find(|(_, names)| contains(names, name)).map(|(value, _)| *value)
+}
+
+fn contains(names: &str, name: &str) -> bool {
+    names.split(' ').any(|one| one == name)
+}
+
+const ACCESS: Lists = &[
+    (
+        &["RO"],
+        "exists hexists hlen hstrlen object|encoding object|freq object|idletime \
+         object|refcount strlen touch type watch memory|usage",
+    ),
+    (
+        &["RO access"],
+        "dump expiretime get getrange hget hgetall hkeys hmget hrandfield hscan hvals lcs mget \
+         pexpiretime pttl substr ttl debug|object debug|digest-value",
+    ),
+    (
+        &["RW access update"],
+        "decr decrby getex getset hincrby hincrbyfloat incr incrby incrbyfloat move",
+    ),
+    (&["RW update"], "expire expireat hmset hset persist pexpire pexpireat setrange"),
+    (&["RW access update variable_flags"], "set"),
+    (&["RW insert"], "append hsetnx"),
+    (&["RW access delete"], "getdel"),
+    (&["RW delete"], "hdel"),
+    (&["RM delete"], "del unlink"),
+    (&["OW update"], "mset psetex restore setex"),
+    (&["OW insert"], "msetnx setnx"),
+    (&["RO access", "OW update"], "copy"),
+    (&["RW access delete", "OW update"], "rename"),
+    (&["RW access delete", "OW insert"], "renamenx"),
+];
+
+const TIPS: Lists = &[
+    (&["request_policy:all_shards", "response_policy:all_succeeded"], "ping flushall flushdb"),
+    (&["request_policy:all_shards", "response_policy:agg_sum"], "dbsize"),
+    (&["request_policy:all_shards", "response_policy:agg_min"], "wait"),
+    (&["request_policy:all_shards", "nondeterministic_output_order"], "keys"),
+    (&["request_policy:all_shards", "nondeterministic_output"], "randomkey"),
+    (&["request_policy:multi_shard", "response_policy:agg_sum"], "del exists touch unlink"),
+    (&["request_policy:multi_shard", "response_policy:all_succeeded"], "mset"),
+    (&["request_policy:multi_shard", "response_policy:agg_min"], "msetnx"),
+    (&["request_policy:multi_shard"], "mget"),
+    (&["request_policy:all_nodes", "response_policy:all_succeeded"], "config|set slowlog|reset"),
+    (
+        &["nondeterministic_output", "request_policy:special", "response_policy:special"],
+        "scan",
+    ),
+    (
+        &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+        "info",
+    ),
+    (
+        &["nondeterministic_output_order"],
+        "command command|info command|docs command|list hgetall hkeys hvals module|list",
+    ),
+    (
+        &["nondeterministic_output"],
+        "client|info client|list dump hrandfield hscan lastsave object|encoding object|freq \
+         object|idletime object|refcount pttl time ttl",
+    ),
+];
+
+const DANGEROUS: &str = "flushall flushdb info keys lastsave restore role swapdb";
+
+/// Of another group, yet in the category of connections.
+const CONNECTION: &str = "command wait waitaof readonly readwrite";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::spec::KeySpec;
+    use crate::commands::table;
+
+    #[test]
+    fn every_row_with_keys_says_how_it_uses_them() {
+        for row in table::all().chain(table::all().flat_map(|row| row.subs)) {
+            if row.keys != KeySpec::None {
+                assert!(listed(ACCESS, row.name).is_some(), "{} is missing in ACCESS", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn no_name_is_listed_twice() {
+        for lists in [ACCESS, TIPS] {
+            let mut names: Vec<&str> = lists.iter().flat_map(|(_, names)| names.split(' ')).collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count);
+        }
+    }
+
+    #[test]
+    fn categories_are_those_of_redis() {
+        let lines = [
+            ("client", "slow"),
+            ("client|kill", "admin slow dangerous connection"),
+            ("multi", "fast transaction"),
+            ("ping", "fast connection"),
+            ("command", "slow connection"),
+            ("command|count", "slow connection"),
+        ];
+        for (name, expected) in lines {
+            let row = table::by_full_name(name.as_bytes()).unwrap();
+            let got: Vec<&str> =
+                CATEGORIES.iter().copied().filter(|category| in_category(row, category)).collect();
+            assert_eq!(got.join(" "), expected, "{name}");
+        }
+    }
+}
