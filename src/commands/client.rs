@@ -1,10 +1,12 @@
 //! CLIENT and its subcommands, and the line that CLIENT LIST and CLIENT INFO show of a session.
 
+use crate::base::number;
 use crate::base::time::Millis;
 use crate::commands::command;
+use crate::commands::parse;
 use crate::commands::session::{Ask, ReplyMode, Session, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
-use crate::commands::words::{self, choice, quoted};
+use crate::commands::words::{choice, quoted};
 use crate::resp::args::Args;
 use crate::resp::error::Error;
 use crate::resp::reply::{Proto, Reply};
@@ -217,17 +219,15 @@ pub fn write_lines(reply: &mut Reply<'_>, mut lines: Vec<ClientLine>) {
 pub fn write_killed(reply: &mut Reply<'_>, form: KillForm, killed: usize) {
     match form {
         KillForm::Filters => reply.integer(killed as i64),
-        KillForm::Address if killed == 0 => reply.error(&Error::err("No such client")),
+        KillForm::Address if killed == 0 => reply.error(&Error::NO_SUCH_CLIENT),
         KillForm::Address => reply.ok(),
     }
 }
 
 /// May this be a connection's name? Names are fields of a line that is split at blanks.
 pub fn check_name(name: &[u8]) -> Result<(), Error> {
-    if printable(name) { Ok(()) } else { Err(Error::err(BAD_NAME)) }
+    if printable(name) { Ok(()) } else { Err(Error::CLIENT_NAME) }
 }
-
-const BAD_NAME: &str = "Client names cannot contain spaces, newlines or special characters.";
 
 fn printable(text: &[u8]) -> bool {
     text.iter().all(|byte| (b'!'..=b'~').contains(byte))
@@ -280,14 +280,10 @@ fn setinfo(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
         &mut shell.session.lib_version
     } else {
-        return Err(quoted("Unrecognized option", attribute));
+        return Err(Error::setinfo_option(attribute));
     };
     if !printable(value) {
-        let attribute = String::from_utf8_lossy(attribute);
-        return Err(Error::Text(
-            format!("ERR {attribute} cannot contain spaces, newlines or special characters.")
-                .into(),
-        ));
+        return Err(Error::setinfo_value(&String::from_utf8_lossy(attribute)));
     }
     *field = value.to_vec();
     shell.reply.ok();
@@ -336,7 +332,7 @@ fn list(shell: &mut Shell<'_>) -> Result<Ask, Error> {
         }
         (Some(word), 4..) if word.eq_ignore_ascii_case(b"id") => {
             for id in args.from(3).iter() {
-                filter.ids.push(client_id(id).ok_or(Error::err("Invalid client ID"))?);
+                filter.ids.push(client_id(id).ok_or(Error::CLIENT_LIST_ID)?);
             }
         }
         _ => return Err(Error::Syntax),
@@ -363,7 +359,7 @@ fn kill_options(args: Args<'_>, me: u64, filter: &mut ClientFilter) -> Result<()
         match option.to_ascii_lowercase().as_slice() {
             b"id" => {
                 let id = client_id(value);
-                filter.ids = vec![id.ok_or(Error::err("client-id should be greater than 0"))?];
+                filter.ids = vec![id.ok_or(Error::CLIENT_KILL_ID)?];
             }
             b"type" => filter.kind = Some(kind(value)?),
             b"addr" => filter.peer = Some(value.to_vec()),
@@ -375,7 +371,7 @@ fn kill_options(args: Args<'_>, me: u64, filter: &mut ClientFilter) -> Result<()
                 filter.except = choice(value, &choices).ok_or(Error::Syntax)?;
             }
             b"maxage" => {
-                let age = words::integer(value).ok_or(Error::err(BAD_AGE))?;
+                let age = number::parse_i64(value).ok_or(Error::err(BAD_AGE))?;
                 let age = u64::try_from(age).ok().filter(|age| *age > 0);
                 filter.min_age = Some(age.ok_or(Error::err("maxage should be greater than 0"))?);
             }
@@ -389,7 +385,7 @@ fn kill_options(args: Args<'_>, me: u64, filter: &mut ClientFilter) -> Result<()
 const BAD_AGE: &str = "maxage is not an integer or out of range";
 
 fn client_id(text: &[u8]) -> Option<u64> {
-    words::integer(text).and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0)
+    number::parse_i64(text).and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0)
 }
 
 fn kind(word: &[u8]) -> Result<ClientKind, Error> {
@@ -400,7 +396,7 @@ fn kind(word: &[u8]) -> Result<ClientKind, Error> {
         ("replica", ClientKind::Replica),
         ("pubsub", ClientKind::PubSub),
     ];
-    choice(word, &kinds).ok_or_else(|| quoted("Unknown client type", word))
+    choice(word, &kinds).ok_or_else(|| Error::client_type(word))
 }
 
 // What there is not: client-side caching, and commands that wait.
@@ -415,13 +411,10 @@ fn tracking(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 
 fn caching(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     match shell.args.at(2).to_ascii_lowercase().as_slice() {
-        b"yes" | b"no" => Err(Error::err(NOT_TRACKING)),
+        b"yes" | b"no" => Err(Error::CACHING_MODE),
         _ => Err(Error::Syntax),
     }
 }
-
-const NOT_TRACKING: &str = "CLIENT CACHING can be called only when the client is in tracking \
-    mode with OPTIN or OPTOUT mode enabled";
 
 fn getredir(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     shell.reply.integer(-1);
@@ -447,7 +440,7 @@ fn unblock(shell: &mut Shell<'_>) -> Result<Ask, Error> {
         None | Some(b"timeout" | b"error") if args.len() <= 4 => {}
         _ => return Err(Error::err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     }
-    words::integer(args.at(2)).ok_or(Error::NotInteger)?;
+    parse::integer(args.at(2))?;
     shell.reply.integer(0);
     Ok(Ask::Nothing)
 }

@@ -1,7 +1,7 @@
 //! COMMAND and its subcommands: what the table says about itself.
 
-use crate::base::glob;
 use crate::commands::hints::{self, CATEGORIES};
+use crate::commands::parse::matches;
 use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Command, Docs, Flags, KeySpec};
 use crate::commands::table;
@@ -224,7 +224,7 @@ fn list(shell: &mut Shell<'_>) -> Result<Ask, Error> {
         }
         5 if word(3, "pattern") => {
             let pattern = args.at(4).to_ascii_lowercase();
-            named(|row| glob::matches(&pattern, row.name.as_bytes()))
+            named(|row| matches(&pattern, row.name.as_bytes()))
         }
         _ => return Err(Error::Syntax),
     };
@@ -269,16 +269,16 @@ fn getkeys_and_flags(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 
 fn keys_of_request(args: Args<'_>) -> Result<(&'static Command, Args<'_>, Vec<usize>), Error> {
     let request = args.from(2);
-    let row = table::locate(request).map_err(|_| Error::err("Invalid command specified"))?;
+    let row = table::locate(request).map_err(|_| Error::GETKEYS_COMMAND)?;
     if row.keys == KeySpec::None {
-        return Err(Error::err("The command has no key arguments"));
+        return Err(Error::GETKEYS_NONE);
     }
     if !row.takes(request.len()) {
-        return Err(Error::err("Invalid number of arguments specified for command"));
+        return Err(Error::GETKEYS_ARITY);
     }
     let keys: Vec<usize> = table::keys(row, request).collect();
     if keys.is_empty() {
-        return Err(Error::err("Invalid arguments specified for command"));
+        return Err(Error::GETKEYS_ARGUMENTS);
     }
     Ok((row, request, keys))
 }

@@ -1,11 +1,12 @@
 //! The commands about the connection itself: PING, ECHO, HELLO, AUTH, SELECT, QUIT, RESET.
 
 use crate::base::ids::Db;
+use crate::base::number;
 use crate::commands::client;
+use crate::commands::parse;
 use crate::commands::session::{Ask, Facts, ReplyMode, Session, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
 use crate::commands::transaction;
-use crate::commands::words;
 use crate::resp::args::Args;
 use crate::resp::error::Error;
 use crate::resp::reply::{Proto, Reply};
@@ -58,12 +59,12 @@ fn echo(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 }
 
 fn select(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    let index = words::integer(shell.args.at(1)).ok_or(Error::NotInteger)?;
+    let index = parse::integer(shell.args.at(1))?;
     shell.session.db = u16::try_from(index)
         .ok()
         .filter(|index| *index < shell.facts.databases)
         .map(Db)
-        .ok_or(Error::err("DB index is out of range"))?;
+        .ok_or(Error::DB_INDEX)?;
     shell.reply.ok();
     Ok(Ask::Nothing)
 }
@@ -92,7 +93,7 @@ fn reset(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 fn auth(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     let args = shell.args;
     let (user, password): (&[u8], &[u8]) = match args.len() {
-        2 if shell.facts.password.is_empty() => return Err(Error::err(NO_PASSWORD_SET)),
+        2 if shell.facts.password.is_empty() => return Err(Error::NO_PASSWORD),
         2 => (DEFAULT_USER, args.at(1)),
         3 => (args.at(1), args.at(2)),
         _ => return Err(Error::Syntax),
@@ -103,9 +104,6 @@ fn auth(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 }
 
 const DEFAULT_USER: &[u8] = b"default";
-
-const NO_PASSWORD_SET: &str = "AUTH <password> called without any password configured for the \
-    default user. Are you sure your configuration is correct?";
 
 fn authenticate(
     session: &mut Session,
@@ -148,7 +146,7 @@ fn hello(shell: &mut Shell<'_>) -> Result<Ask, Error> {
         authenticate(shell.session, shell.facts, user, password)?;
     }
     if !shell.session.authenticated {
-        return Err(Error::Text(HELLO_NEEDS_AUTH.into()));
+        return Err(Error::NOAUTH_HELLO);
     }
     if let Some(name) = wanted.name {
         client::check_name(name)?;
@@ -159,25 +157,19 @@ fn hello(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     }
     // The answer already speaks the protocol that it agrees to.
     let mut answer = Vec::new();
-    write_hello(&mut Reply::new(&mut answer, shell.session.proto), shell.session, shell.facts);
+    write_hello(&mut Reply::new(&mut answer, shell.session.proto), shell.session);
     shell.reply.raw(&answer);
     Ok(Ask::Nothing)
 }
 
-const HELLO_NEEDS_AUTH: &str = "NOAUTH HELLO must be called with the client already \
-    authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to \
-    authenticate the client and select the RESP protocol version at the same time";
-
 fn parse_hello(args: Args<'_>) -> Result<Hello<'_>, Error> {
     let mut hello = Hello::default();
     let Some(version) = args.get(1) else { return Ok(hello) };
-    hello.proto = match words::integer(version) {
+    hello.proto = match number::parse_i64(version) {
         Some(2) => Some(Proto::Two),
         Some(3) => Some(Proto::Three),
-        Some(_) => return Err(Error::Text("NOPROTO unsupported protocol version".into())),
-        None => {
-            return Err(Error::err("Protocol version is not an integer or out of range"));
-        }
+        Some(_) => return Err(Error::NOPROTO),
+        None => return Err(Error::PROTO_NUMBER),
     };
     let mut at = 2;
     while let Some(option) = args.get(at) {
@@ -188,15 +180,18 @@ fn parse_hello(args: Args<'_>) -> Result<Hello<'_>, Error> {
             hello.name = Some(args.at(at + 1));
             at += 2;
         } else {
-            return Err(words::quoted("Syntax error in HELLO option", option));
+            return Err(Error::hello_option(option));
         }
     }
     Ok(hello)
 }
 
-fn write_hello(reply: &mut Reply<'_>, session: &Session, facts: &Facts) {
+/// Client libraries switch features on by it, and they want 7.4.
+const HELLO_VERSION: &str = "7.4.0";
+
+fn write_hello(reply: &mut Reply<'_>, session: &Session) {
     reply.map(7);
-    for (field, text) in [("server", "redis"), ("version", facts.redis_version)] {
+    for (field, text) in [("server", "redis"), ("version", HELLO_VERSION)] {
         reply.bulk(field.as_bytes());
         reply.bulk(text.as_bytes());
     }

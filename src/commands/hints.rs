@@ -126,14 +126,8 @@ const TIPS: Lists = &[
     (&["request_policy:multi_shard", "response_policy:agg_min"], "msetnx"),
     (&["request_policy:multi_shard"], "mget"),
     (&["request_policy:all_nodes", "response_policy:all_succeeded"], "config|set slowlog|reset"),
-    (
-        &["nondeterministic_output", "request_policy:special", "response_policy:special"],
-        "scan",
-    ),
-    (
-        &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
-        "info",
-    ),
+    (&["nondeterministic_output", "request_policy:special", "response_policy:special"], "scan"),
+    (&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"], "info"),
     (
         &["nondeterministic_output_order"],
         "command command|info command|docs command|list hgetall hkeys hvals module|list",
@@ -168,7 +162,8 @@ mod tests {
     #[test]
     fn no_name_is_listed_twice() {
         for lists in [ACCESS, TIPS] {
-            let mut names: Vec<&str> = lists.iter().flat_map(|(_, names)| names.split(' ')).collect();
+            let mut names: Vec<&str> =
+                lists.iter().flat_map(|(_, names)| names.split(' ')).collect();
             let count = names.len();
             names.sort_unstable();
             names.dedup();

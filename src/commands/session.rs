@@ -4,6 +4,8 @@ use crate::base::ids::{Db, ShardId};
 use crate::base::time::Millis;
 use crate::commands::client::{ClientFilter, KillForm};
 use crate::commands::spec::Command;
+use crate::config::Config;
+use crate::config::values::Access;
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::reply::{Proto, Reply};
 
@@ -128,39 +130,23 @@ pub struct Watched {
 /// the server brings it up to date after CONFIG SET.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// The Redis version whose behaviour is matched.
-    pub redis_version: &'static str,
-    /// Basalt's version.
-    pub version: &'static str,
     /// `requirepass`; empty: none is needed.
     pub password: Vec<u8>,
     /// How many databases there are.
     pub databases: u16,
     /// `enable-debug-command`.
-    pub debug: Allow,
+    pub debug: Access,
 }
 
-impl Default for Facts {
-    fn default() -> Facts {
+impl Facts {
+    /// What follows from the settings.
+    pub fn of(config: &Config) -> Facts {
         Facts {
-            redis_version: "7.2.4",
-            version: env!("CARGO_PKG_VERSION"),
-            password: Vec::new(),
-            databases: 16,
-            debug: Allow::No,
+            password: config.requirepass.clone().into_bytes(),
+            databases: config.databases,
+            debug: config.enable_debug_command,
         }
     }
-}
-
-/// Who may use a protected command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Allow {
-    /// Nobody.
-    No,
-    /// Clients of this machine.
-    Local,
-    /// Everybody.
-    Yes,
 }
 
 /// What a session command may use.

@@ -63,12 +63,30 @@ pub fn by_full_name(name: &[u8]) -> Option<&'static Command> {
 /// The row of the command or subcommand that a request names; its number of arguments fits.
 pub fn resolve(args: Args<'_>) -> Result<&'static Command, Error> {
     let row = locate(args)?;
-    if row.takes(args.len()) { Ok(row) } else { Err(arity_error(row)) }
+    if row.takes(args.len()) { Ok(row) } else { Err(arity_error(row, args)) }
+}
+
+fn arity_error(row: &Command, args: Args<'_>) -> Error {
+    match row.name.split_once('|') {
+        // DEBUG is one command in Redis: it compares words and counts in one breath.
+        Some((container @ "debug", _)) => Error::subcommand_syntax(container, args.at(1)),
+        _ => Error::WrongArity(row.name.to_owned()),
+    }
+}
+
+fn unknown_subcommand(container: &Command, name: &[u8]) -> Error {
+    if container.flags.has(Flags::OPAQUE) {
+        Error::subcommand_syntax(container.name, name)
+    } else {
+        Error::unknown_subcommand(container.name, name)
+    }
 }
 
 /// The row that a request names, whatever its number of arguments.
 pub fn locate(args: Args<'_>) -> Result<&'static Command, Error> {
-    let Some(row) = find(args.at(0)) else { return Err(unknown_command(args)) };
+    let Some(row) = find(args.at(0)) else {
+        return Err(Error::unknown_command(args));
+    };
     match args.get(1) {
         Some(name) if !row.subs.is_empty() => match find_sub(row, name) {
             Some(sub) => Ok(sub),
@@ -147,67 +165,6 @@ const fn hash(name: &[u8]) -> u32 {
         ^ (tail | CASE).wrapping_mul(0xc2b2_ae3d_27d4_eb4f).rotate_left(29)
         ^ name.len() as u64;
     (mixed.wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32) as u32
-}
-
-// The errors, word for word as Redis has them.
-
-/// Bytes of a client's words that an error repeats.
-const PREVIEW: usize = 128;
-
-fn unknown_command(args: Args<'_>) -> Error {
-    let mut text = b"ERR unknown command '".to_vec();
-    text.extend_from_slice(preview(args.at(0), PREVIEW));
-    text.extend_from_slice(b"', with args beginning with: ");
-    let before = text.len();
-    for arg in args.from(1).iter() {
-        let Some(room) = PREVIEW.checked_sub(text.len() - before).filter(|room| *room > 0) else {
-            break;
-        };
-        text.push(b'\'');
-        text.extend_from_slice(preview(arg, room));
-        text.extend_from_slice(b"' ");
-    }
-    one_line(&text)
-}
-
-fn unknown_subcommand(container: &Command, name: &[u8]) -> Error {
-    let what = if container.flags.has(Flags::OPAQUE) {
-        "unknown subcommand or wrong number of arguments for"
-    } else {
-        "unknown subcommand"
-    };
-    let mut text = format!("ERR {what} '").into_bytes();
-    text.extend_from_slice(preview(name, PREVIEW));
-    let container = container.name.to_ascii_uppercase();
-    text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
-    one_line(&text)
-}
-
-/// The error for a number of arguments that does not fit.
-pub fn arity_error(command: &Command) -> Error {
-    match command.name.strip_prefix("debug|") {
-        // DEBUG is one command in Redis: it compares words and counts in one breath.
-        Some(sub) => Error::Text(
-            format!(
-                "ERR unknown subcommand or wrong number of arguments for '{sub}'. Try DEBUG HELP."
-            )
-            .into(),
-        ),
-        None => Error::WrongArity(command.name.to_owned()),
-    }
-}
-
-/// What C would print of these bytes within `room`: nothing after a NUL.
-fn preview(bytes: &[u8], room: usize) -> &[u8] {
-    let end = bytes.iter().take(room).take_while(|byte| **byte != 0).count();
-    bytes.get(..end).unwrap_or_default()
-}
-
-/// An error is one line: line breaks in what the client sent become blanks.
-fn one_line(text: &[u8]) -> Error {
-    let text: Vec<u8> =
-        text.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }).collect();
-    Error::Text(String::from_utf8_lossy(&text).into_owned().into())
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::commands::session::{Allow, Ask, Facts, Queue, Queued, Session, Shell, Watched};
+use crate::commands::session::{Ask, Facts, Queue, Queued, Session, Shell, Watched};
 use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec, Run};
+use crate::config::values::Access;
 use crate::limits;
 use crate::resp::args::Args;
 use crate::resp::error::Error;
@@ -15,13 +16,7 @@ pub const ROWS: &[Command] = &[
     row(
         "exec",
         1,
-        &[
-            Flags::NOSCRIPT,
-            Flags::LOADING,
-            Flags::STALE,
-            Flags::SKIP_SLOWLOG,
-            Flags::IN_MULTI,
-        ],
+        &[Flags::NOSCRIPT, Flags::LOADING, Flags::STALE, Flags::SKIP_SLOWLOG, Flags::IN_MULTI],
         exec,
         docs("1.2.0", "That of the queued commands", "Runs a transaction."),
     ),
@@ -77,31 +72,25 @@ pub enum Gate {
 /// `refused`.
 pub fn gate(session: &Session, command: &Command, facts: &Facts) -> Result<Gate, Error> {
     if command.flags.has(Flags::PROTECTED) && !allowed(facts.debug, session.loopback) {
-        return Err(Error::err(DEBUG_FORBIDDEN));
+        return Err(Error::DEBUG_OFF);
     }
     if !session.authenticated && !command.flags.has(Flags::NO_AUTH) {
-        return Err(Error::Text("NOAUTH Authentication required.".into()));
+        return Err(Error::NOAUTH);
     }
     match &session.queue {
         None => Ok(Gate::Run),
-        Some(_) if command.flags.has(Flags::NO_MULTI) => {
-            Err(Error::err("Command not allowed inside a transaction"))
-        }
+        Some(_) if command.flags.has(Flags::NO_MULTI) => Err(Error::NOT_IN_MULTI),
         Some(_) if command.flags.has(Flags::IN_MULTI) => Ok(Gate::Run),
         Some(queue) if !fits(queue) => Err(Error::err("too many commands in one transaction")),
         Some(_) => Ok(Gate::Queue),
     }
 }
 
-const DEBUG_FORBIDDEN: &str = "DEBUG command not allowed. If the enable-debug-command option is \
-    set to \"local\", you can run it from a local connection, otherwise you need to set this \
-    option in the configuration file, and then restart the server.";
-
-fn allowed(rule: Allow, loopback: bool) -> bool {
+fn allowed(rule: Access, loopback: bool) -> bool {
     match rule {
-        Allow::Yes => true,
-        Allow::Local => loopback,
-        Allow::No => false,
+        Access::Yes => true,
+        Access::Local => loopback,
+        Access::No => false,
     }
 }
 
@@ -131,7 +120,7 @@ pub fn refused(session: &mut Session) {
 
 fn multi(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     if shell.session.queue.is_some() {
-        return Err(Error::err("MULTI calls can not be nested"));
+        return Err(Error::NESTED_MULTI);
     }
     shell.session.queue = Some(Queue::default());
     shell.reply.ok();
@@ -140,7 +129,7 @@ fn multi(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 
 fn exec(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     let Some(queue) = shell.session.queue.take() else {
-        return Err(Error::err("EXEC without MULTI"));
+        return Err(Error::EXEC_ALONE);
     };
     let watched = shell.session.end_transaction();
     if !queue.aborted {
@@ -154,7 +143,7 @@ fn exec(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 
 fn discard(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     if shell.session.queue.is_none() {
-        return Err(Error::err("DISCARD without MULTI"));
+        return Err(Error::DISCARD_ALONE);
     }
     let watched = shell.session.end_transaction();
     shell.reply.ok();
@@ -163,7 +152,7 @@ fn discard(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 
 fn watch(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     if shell.session.queue.is_some() {
-        return Err(Error::err("WATCH inside MULTI is not allowed"));
+        return Err(Error::WATCH_IN_MULTI);
     }
     // A key that is watched already keeps its first version.
     let mut keys: BTreeSet<&[u8]> = shell.args.from(1).iter().collect();

@@ -1,15 +1,11 @@
-//! Reading the words and numbers of a request.
+//! Reading the option words of a request.
 
+use crate::base::number;
 use crate::resp::error::Error;
 
-/// A whole number as Redis accepts it: no blank, no plus sign, no leading zero.
+/// A whole number as Redis accepts it.
 pub fn integer(text: &[u8]) -> Option<i64> {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    match digits {
-        b"0" => (text.len() == 1).then_some(0),
-        [b'1'..=b'9', ..] => std::str::from_utf8(text).ok()?.parse().ok(),
-        _ => None,
-    }
+    number::parse_i64(text)
 }
 
 /// What the word stands for among these choices, which are in lower case.
