@@ -444,3 +444,6 @@ fn unblock(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     shell.reply.integer(0);
     Ok(Ask::Nothing)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use crate::commands::parse;
 use crate::commands::session::{Ask, Facts, ReplyMode, Session, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
 use crate::commands::transaction;
+use crate::observe::version::HELLO_VERSION;
 use crate::resp::args::Args;
 use crate::resp::error::Error;
 use crate::resp::reply::{Proto, Reply};
@@ -18,13 +19,13 @@ pub const ROWS: &[Command] = &[
     row("hello", -1, ENTRY, hello, docs("6.0.0", "Opens a conversation: protocol, AUTH, name.")),
     row("auth", -2, ENTRY, auth, docs("1.0.0", "Proves who the client is.")),
     row("select", 2, LOADING, select, docs("1.0.0", "Chooses the database.")),
-    row("quit", -1, ENTRY, quit, docs("1.0.0", "Closes the connection.")),
-    row("reset", 1, ENTRY, reset, docs("6.2.0", "Makes the connection as good as new.")),
+    row("quit", -1, LEAVE, quit, docs("1.0.0", "Closes the connection.")),
+    row("reset", 1, LEAVE, reset, docs("6.2.0", "Makes the connection as good as new.")),
 ];
 
 const LOADING: &[Flags] = &[Flags::LOADING, Flags::STALE, Flags::FAST];
 
-/// Those that a client may send before all others; QUIT and RESET also end a transaction.
+/// Those that a client may send before all others.
 const ENTRY: &[Flags] = &[
     Flags::NOSCRIPT,
     Flags::LOADING,
@@ -33,6 +34,9 @@ const ENTRY: &[Flags] = &[
     Flags::NO_AUTH,
     Flags::ALLOW_BUSY,
 ];
+
+/// The same, and they end a transaction.
+const LEAVE: &[Flags] = &[Flags::of(ENTRY), Flags::IN_MULTI];
 
 type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
 
@@ -186,9 +190,6 @@ fn parse_hello(args: Args<'_>) -> Result<Hello<'_>, Error> {
     Ok(hello)
 }
 
-/// Client libraries switch features on by it, and they want 7.4.
-const HELLO_VERSION: &str = "7.4.0";
-
 fn write_hello(reply: &mut Reply<'_>, session: &Session) {
     reply.map(7);
     for (field, text) in [("server", "redis"), ("version", HELLO_VERSION)] {
@@ -208,4 +209,79 @@ fn write_hello(reply: &mut Reply<'_>, session: &Session) {
     }
     reply.bulk(b"modules");
     reply.array(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::kit::Kit;
+
+    #[test]
+    fn answers_are_those_of_redis() {
+        Kit::new().check(
+            "ping -> +PONG
+            ping hi -> $2 hi
+            ping a b -> -ERR wrong number of arguments for 'ping' command
+            echo hi -> $2 hi
+            select 9 -> +OK
+            select 16 -> -ERR DB index is out of range
+            select -1 -> -ERR DB index is out of range
+            select x -> -ERR value is not an integer or out of range
+            auth a -> -ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?
+            auth default x -> +OK
+            auth a b -> -WRONGPASS invalid username-password pair or user is disabled.
+            auth a b c -> -ERR syntax error
+            hello 4 -> -NOPROTO unsupported protocol version
+            hello x -> -ERR Protocol version is not an integer or out of range
+            hello 3 foo -> -ERR Syntax error in HELLO option 'foo'
+            hello 3 auth a -> -ERR Syntax error in HELLO option 'auth'
+            hello 3 auth a b -> -WRONGPASS invalid username-password pair or user is disabled.
+            hello 3 setname a\tb -> -ERR Client names cannot contain spaces, newlines or special characters.
+            hello -> *14 $6 server $5 redis $7 version $5 7.4.0 $5 proto :2 $2 id :7 $4 mode $10 standalone $4 role $6 master $7 modules *0
+            hello 3 setname me auth default x -> %7 $6 server $5 redis $7 version $5 7.4.0 $5 proto :3 $2 id :7 $4 mode $10 standalone $4 role $6 master $7 modules *0
+            client getname -> $2 me
+            reset -> +RESET
+            client getname -> $-1
+            quit -> +OK Close",
+        );
+    }
+
+    #[test]
+    fn a_password_closes_the_door() {
+        let mut kit = Kit::new();
+        kit.facts.password = b"secret".to_vec();
+        kit.session.authenticated = false;
+        kit.check(
+            "ping -> -NOAUTH Authentication required.
+            client id -> -NOAUTH Authentication required.
+            hello 3 -> -NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time
+            auth secre -> -WRONGPASS invalid username-password pair or user is disabled.
+            auth secret1 -> -WRONGPASS invalid username-password pair or user is disabled.
+            auth _ -> -WRONGPASS invalid username-password pair or user is disabled.
+            ping -> -NOAUTH Authentication required.
+            auth secret -> +OK
+            ping -> +PONG
+            reset -> +RESET
+            ping -> -NOAUTH Authentication required.
+            auth default secret -> +OK
+            ping -> +PONG
+            reset -> +RESET
+            hello 2 auth default secret -> *14 $6 server $5 redis $7 version $5 7.4.0 $5 proto :2 $2 id :7 $4 mode $10 standalone $4 role $6 master $7 modules *0
+            ping -> +PONG",
+        );
+    }
+
+    #[test]
+    fn passwords_are_compared_whole() {
+        for (secret, given, equal) in [
+            ("a", "a", true),
+            ("a", "", false),
+            ("ab", "a", false),
+            ("a", "ab", false),
+            ("ab", "ac", false),
+            ("a", "a\u{ff}", false),
+        ] {
+            assert_eq!(same(secret.as_bytes(), given.as_bytes()), equal, "{secret} {given}");
+        }
+    }
 }

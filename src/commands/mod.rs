@@ -13,6 +13,8 @@ pub mod hash;
 pub mod hash_random;
 pub mod hints;
 pub mod key;
+#[cfg(test)]
+mod kit;
 pub mod lcs;
 pub mod object;
 pub mod parse;

@@ -175,3 +175,108 @@ fn unwatch(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 pub(super) fn unwatched(watched: Vec<Watched>) -> Ask {
     if watched.is_empty() { Ask::Nothing } else { Ask::Unwatch(watched) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{Db, ShardId};
+    use crate::commands::kit::Kit;
+    use crate::resp::args::OwnedArgs;
+
+    fn watched(key: &str) -> Watched {
+        Watched { db: Db(0), key: key.into(), shard: ShardId(0), version: 1 }
+    }
+
+    #[test]
+    fn answers_are_those_of_redis() {
+        Kit::new().check(
+            "exec -> -ERR EXEC without MULTI
+            discard -> -ERR DISCARD without MULTI
+            unwatch -> +OK
+            multi -> +OK
+            multi -> -ERR MULTI calls can not be nested
+            watch a -> -ERR WATCH inside MULTI is not allowed
+            unwatch -> +QUEUED
+            ping -> +QUEUED
+            discard -> +OK
+            ping -> +PONG
+            multi -> +OK
+            nothing -> -ERR unknown command 'nothing', with args beginning with: 
+            ping -> +QUEUED
+            exec -> -EXECABORT Transaction discarded because of previous errors.
+            exec -> -ERR EXEC without MULTI
+            multi -> +OK
+            echo -> -ERR wrong number of arguments for 'echo' command
+            client nothing -> -ERR unknown subcommand 'nothing'. Try CLIENT HELP.
+            discard -> +OK
+            multi -> +OK
+            reset -> +RESET
+            exec -> -ERR EXEC without MULTI
+            multi -> +OK
+            multi -> -ERR MULTI calls can not be nested
+            exec -> Exec { commands: [], watched: [] }",
+        );
+    }
+
+    #[test]
+    fn exec_asks_for_the_queue_and_the_watched_keys() {
+        let mut kit = Kit::new();
+        kit.check("watch a b a -> Watch([[97], [98]])");
+        kit.session.watched = vec![watched("a"), watched("b")];
+        kit.check("watch b c -> Watch([[99]])");
+        kit.session.db = Db(1);
+        kit.check("watch b -> Watch([[98]])");
+        kit.check("multi -> +OK");
+        kit.check("echo hi -> +QUEUED");
+        let Ask::Exec { commands, watched } = kit.run("exec").1 else { panic!() };
+        assert_eq!(commands.len(), 1);
+        assert_eq!(commands[0].command.name, "echo");
+        assert_eq!(commands[0].args, OwnedArgs::of(&[b"echo", b"hi"]));
+        assert_eq!(watched.len(), 2);
+        assert!(kit.session.watched.is_empty() && kit.session.queue.is_none());
+    }
+
+    #[test]
+    fn whatever_ends_a_transaction_ends_its_watches() {
+        for line in ["unwatch", "discard", "exec", "reset"] {
+            let mut kit = Kit::new();
+            kit.session.watched = vec![watched("a")];
+            if line == "exec" || line == "discard" {
+                kit.run("multi");
+                kit.run("echo");
+            }
+            assert_eq!(kit.run(line).1, Ask::Unwatch(vec![watched("a")]), "{line}");
+            assert!(kit.session.watched.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_transaction_is_bounded_and_an_aborted_one_keeps_nothing() {
+        let mut kit = Kit::new();
+        kit.run("multi");
+        kit.session.queue.as_mut().unwrap().bytes = limits::QUEUED_BYTES_MAX;
+        kit.check(
+            "ping -> -ERR too many commands in one transaction
+            ping -> +QUEUED",
+        );
+        let queue = kit.session.queue.as_ref().unwrap();
+        assert!(queue.aborted && queue.commands.is_empty() && queue.bytes == 0);
+    }
+
+    #[test]
+    fn the_gate_refuses_debug_by_the_settings() {
+        let debug = Command { flags: Flags::PROTECTED, ..*ROWS.first().unwrap() };
+        for (rule, loopback, open) in [
+            (Access::No, true, false),
+            (Access::Local, true, true),
+            (Access::Local, false, false),
+            (Access::Yes, false, true),
+        ] {
+            let mut kit = Kit::new();
+            kit.facts.debug = rule;
+            kit.session.loopback = loopback;
+            let verdict = gate(&kit.session, &debug, &kit.facts);
+            assert_eq!(verdict, if open { Ok(Gate::Run) } else { Err(Error::DEBUG_OFF) });
+        }
+    }
+}
