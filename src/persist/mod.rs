@@ -7,5 +7,6 @@ pub mod payload;
 pub mod record;
 pub mod segment;
 mod segment_queue;
+pub mod segment_scan;
 pub mod shard_set;
 pub mod value_codec;

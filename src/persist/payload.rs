@@ -51,6 +51,8 @@ pub struct Pieces<'a> {
     spans: Vec<Span>,
     state: State,
     units: u64,
+    count: u64,
+    selected: &'a mut Selected,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,28 +148,24 @@ pub fn transaction_of(start: &[u8]) -> Option<Transaction> {
 }
 
 impl<'a> Pieces<'a> {
-    /// The pieces of `payload`, from its start.
-    pub fn new(payload: &'a [u8]) -> Pieces<'a> {
-        Pieces { payload, at: 0, spans: Vec::new(), state: State::Outside, units: 0 }
+    /// The pieces of `payload`, which is to have `count` units. `selected` runs through a whole
+    /// segment.
+    pub fn new(payload: &'a [u8], count: u64, selected: &'a mut Selected) -> Pieces<'a> {
+        let (spans, state) = (Vec::new(), State::Outside);
+        Pieces { payload, at: 0, spans, state, units: 0, count, selected }
     }
 
-    /// How many units have been read in full.
-    pub fn units(&self) -> u64 {
-        self.units
-    }
-
-    /// Offset of what comes next.
-    pub fn position(&self) -> usize {
-        self.at
-    }
-
-    /// The next piece; nothing at the end. `selected` runs through a whole segment.
-    pub fn next(&mut self, selected: &mut Selected) -> Result<Option<Piece<'_>>, BadPayload> {
+    /// The next piece; nothing at the end.
+    #[expect(clippy::should_implement_trait, reason = "what it lends is gone at the next call")]
+    pub fn next(&mut self) -> Result<Option<Piece<'_>>, BadPayload> {
         loop {
             let start = self.at;
             let bad = |expected| Err(BadPayload { at: start, expected });
             match self.payload.get(start) {
-                None if self.state == State::Outside => return Ok(None),
+                None if self.state == State::Outside && self.units == self.count => {
+                    return Ok(None);
+                }
+                None if self.state == State::Outside => return bad("the announced units"),
                 None => return bad("EXEC"),
                 Some(b'#') => self.comment()?,
                 Some(_) => {
@@ -185,11 +183,11 @@ impl<'a> Pieces<'a> {
                             return Ok(Some(Piece::End));
                         }
                         (_, 2) if is(word, b"SELECT") => match database(args.at(1)) {
-                            Some(db) => *selected = Some(db),
+                            Some(db) => *self.selected = Some(db),
                             None => return bad("a database number"),
                         },
                         (state, _) => {
-                            let Some(db) = *selected else { return bad("SELECT") };
+                            let Some(db) = *self.selected else { return bad("SELECT") };
                             self.units += u64::from(state == State::Outside);
                             return Ok(Some(Piece::Command(
                                 db,

@@ -99,6 +99,20 @@ impl WriteJob {
         let rest = self.buffer.get(self.start..).unwrap_or_default();
         rest.get(..DISK_WRITE_MAX).unwrap_or(rest)
     }
+
+    /// All of the bytes, for a writer that owns its buffer and writes in full. `give_back` them
+    /// before the job goes to `wrote`.
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// The bytes that were taken, unchanged. Returns how many they are, for `wrote`.
+    pub fn give_back(&mut self, bytes: Vec<u8>) -> usize {
+        self.buffer = bytes;
+        self.buffer.len()
+    }
 }
 
 impl SegmentWriter {

@@ -210,7 +210,7 @@ impl Queue {
         if self.gave_up {
             return;
         }
-        let n = n.min(job.bytes().len());
+        let n = n.min(job.buffer.len() - job.start);
         self.offset += n as u64;
         self.flight_len -= n;
         job.start += n;

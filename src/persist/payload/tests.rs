@@ -8,10 +8,11 @@ fn cmd(words: &[&str]) -> OwnedArgs {
 }
 
 /// Writes the pieces of a payload as words, one unit's piece a string.
-fn read(payload: &[u8], selected: &mut Selected) -> Result<(Vec<String>, u64), BadPayload> {
-    let mut pieces = Pieces::new(payload);
+fn read(payload: &[u8], count: u64) -> Result<Vec<String>, BadPayload> {
+    let mut selected = None;
+    let mut pieces = Pieces::new(payload, count, &mut selected);
     let mut seen = Vec::new();
-    while let Some(piece) = pieces.next(selected)? {
+    while let Some(piece) = pieces.next()? {
         seen.push(match piece {
             Piece::Begin(None) => "begin".to_string(),
             Piece::Begin(Some(tx)) => format!("begin {} {}", tx.id.0, tx.participants.len()),
@@ -22,7 +23,7 @@ fn read(payload: &[u8], selected: &mut Selected) -> Result<(Vec<String>, u64), B
             }
         });
     }
-    Ok((seen, pieces.units()))
+    Ok(seen)
 }
 
 fn example() -> Vec<u8> {
@@ -53,7 +54,7 @@ fn text_is_what_redis_writes() {
 #[test]
 fn round_trip_with_groups_transactions_and_databases() {
     let payload = example();
-    let (seen, units) = read(&payload, &mut None).unwrap();
+    let seen = read(&payload, 4).unwrap();
     let expected = [
         "begin 77 2",
         "0: SET k v",
@@ -64,7 +65,9 @@ fn round_trip_with_groups_transactions_and_databases() {
         "begin",
         "end",
     ];
-    assert_eq!((seen, units), (expected.map(String::from).to_vec(), 4));
+    assert_eq!(seen, expected.map(String::from));
+    let short = BadPayload { at: payload.len(), expected: "the announced units" };
+    assert_eq!((read(&payload, 3), read(&payload, 5)), (Err(short), Err(short)));
     let tx = transaction_of(&payload).unwrap();
     assert_eq!((tx.id, tx.participants.len()), (TxId(77), 2));
 }
@@ -89,11 +92,11 @@ fn what_is_not_a_payload_is_refused() {
         ("#tx 1 3\r\n#tx 1 3\r\n", 9, "one transaction line, first"),
         ("#tx 1 3\r\n", 9, "EXEC"),
     ] {
-        let found = read(payload.as_bytes(), &mut None);
+        let found = read(payload.as_bytes(), 0);
         assert_eq!(found, Err(BadPayload { at, expected }), "{payload:?}");
     }
     let late = [example(), example()].concat();
-    let bad = read(&late, &mut None).unwrap_err();
+    let bad = read(&late, 0).unwrap_err();
     assert_eq!((bad.at, bad.expected), (example().len(), "one transaction line, first"));
 }
 
@@ -101,15 +104,14 @@ fn what_is_not_a_payload_is_refused() {
 fn comments_are_skipped_and_words_need_no_case() {
     let text = "# hand made\r\n*2\r\n$6\r\nselect\r\n$1\r\n3\r\n#\n*1\r\n$5\r\nmulti\r\n\
                 *1\r\n$1\r\nA\r\n# inside\r\n*1\r\n$4\r\nexec\r\n#x\r\n";
-    let (seen, units) = read(text.as_bytes(), &mut None).unwrap();
-    assert_eq!((seen, units), (["begin", "3: A", "end"].map(String::from).to_vec(), 1));
+    assert_eq!(read(text.as_bytes(), 1).unwrap(), ["begin", "3: A", "end"]);
 }
 
 #[test]
 fn damaged_payloads_never_panic() {
     let example = example();
     for len in 0..example.len() {
-        let _ = read(&example[..len], &mut None);
+        let _ = read(&example[..len], 4);
     }
     for seed in 0..20_000 {
         let mut prng = Prng::new(seed);
@@ -118,6 +120,6 @@ fn damaged_payloads_never_panic() {
             let at = prng.below(bad.len() as u64) as usize;
             bad[at] = *b"*$#\r\n0123456789MULTIEXC \xff".get(prng.below(26) as usize).unwrap_or(&0);
         }
-        let _ = read(&bad, &mut None);
+        let _ = read(&bad, 4);
     }
 }
