@@ -101,7 +101,7 @@ impl Kind {
     /// The range or the words, for `--help` and the file in config/; may be empty.
     pub fn hint(self) -> String {
         match self {
-            Kind::YesNo => "yes|no".to_owned(),
+            Kind::YesNo => "yes | no".to_owned(),
             Kind::Number(min, max) => match max {
                 i64::MAX => format!("number, at least {min}"),
                 _ => format!("{min}..{max}"),
@@ -109,7 +109,7 @@ impl Kind {
             Kind::Memory(0, _) => "memory".to_owned(),
             Kind::Memory(min, _) => format!("memory, at least {min}"),
             Kind::Share => "memory or percent".to_owned(),
-            Kind::OneOf(names) | Kind::Several(names) => names.join("|"),
+            Kind::OneOf(names) | Kind::Several(names) => names.join(" | "),
             Kind::Text | Kind::FileName | Kind::Events => "text".to_owned(),
             Kind::Words(_) => "words".to_owned(),
             Kind::Save => "<seconds> <changes> ...".to_owned(),

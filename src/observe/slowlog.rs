@@ -1,5 +1,6 @@
 //! The slow log: a ring of commands that took long, with their arguments cut short.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 /// Arguments that are kept of one command; the last place tells how many were left out.
@@ -113,7 +114,7 @@ impl SlowLog {
 
 /// The entries of several cores as one log: the latest first, `most` of them at most.
 pub fn merged(mut entries: Vec<SlowEntry>, most: usize) -> Vec<SlowEntry> {
-    entries.sort_by(|a, b| (b.second, b.id).cmp(&(a.second, a.id)));
+    entries.sort_by_key(|entry| Reverse((entry.second, entry.id)));
     entries.truncate(most);
     entries
 }

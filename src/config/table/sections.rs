@@ -58,11 +58,9 @@ const NETWORK: &[Setting] = &[
     Setting::new("timeout", Number(0, I32), "0")
         .live()
         .is(at!(timeout), "Seconds after which an idle client is closed. 0: never."),
-    Setting::new("protected-mode", YesNo, "yes").live().is(
-        at!(protected_mode),
-        "Refuse clients of other machines as long as no password is set and the default user \
-         needs none.",
-    ),
+    Setting::new("protected-mode", YesNo, "yes")
+        .live()
+        .is(at!(protected_mode), "Refuse clients of other machines as long as no password is set."),
     Setting::new("maxclients", Number(1, u32::MAX as i64), "10000")
         .live()
         .is(at!(maxclients), "Clients that may be connected at one time."),
