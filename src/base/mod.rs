@@ -1,10 +1,14 @@
 //! What std lacks: no Redis words, no storage.
 
+pub mod arena;
 pub mod checksum;
 pub mod glob;
 pub mod ids;
 pub mod number;
 pub mod prng;
+pub mod record;
+pub mod segment;
+pub mod slab;
 pub mod table;
 pub mod time;
 pub mod wire;

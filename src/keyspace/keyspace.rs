@@ -1,11 +1,27 @@
 //! The only door to a shard's keys: expiry, pre-images, watches, dirty marks and the memory count
 //! are applied here and nowhere else.
 
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+
 use crate::base::ids::{Db, Lsn};
+use crate::base::prng::Prng;
+use crate::base::table::{KeyHasher, Meta, New, Place, Stored, is_small};
 use crate::base::time::Millis;
-use crate::types::hash::Hash;
-use crate::types::string::{Bytes, StrRef};
-use crate::types::value::{Encoding, Kind};
+use crate::keyspace::database::{Database, EDITED, POLARITY};
+use crate::keyspace::graveyard::Graveyard;
+use crate::keyspace::load::Loading;
+use crate::keyspace::preimage::Cut;
+use crate::keyspace::watch::Watches;
+use crate::types::hash::{Hash, Limits};
+use crate::types::rope::{ROPE_MIN, Rope};
+use crate::types::string::{Edited, StrRef};
+use crate::types::value::{Encoding, Kind, Value};
+
+pub use crate::keyspace::hash_mut::HashMut;
+
+/// Dirty marks: keys whose hashes agree in 14 bits share one, which only costs needless waiting.
+const STAMPS: usize = 1 << 14;
 
 /// The key holds a value of another type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +36,29 @@ pub enum Expiry {
     Keep,
     /// The key dies after this moment.
     At(Millis),
+}
+
+/// What a key's 24 bits of access record mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Seconds of the last access; also when nothing is ever evicted.
+    #[default]
+    Lru,
+    /// Minutes of the last decay, and a logarithmic counter.
+    Lfu,
+}
+
+/// What a keyspace is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Number of databases.
+    pub databases: u16,
+    /// The seed of the hash: stored on disk, so that a file's order is the table's order.
+    pub seed: u64,
+    /// Up to what a hash is small.
+    pub limits: Limits,
+    /// How accesses are recorded.
+    pub policy: Policy,
 }
 
 /// What OBJECT and DEBUG OBJECT tell about a key. Asking does not count as an access.
@@ -41,181 +80,348 @@ pub struct About {
 
 /// One shard's keys, in numbered databases.
 #[derive(Debug)]
-pub struct Keyspace {}
+pub struct Keyspace {
+    pub(super) dbs: Vec<Database>,
+    pub(super) hasher: KeyHasher,
+    pub(super) settings: Settings,
+    pub(super) now: Millis,
+    /// The lsn of the effect that the running command will have.
+    pub(super) next: Lsn,
+    /// Has the running command written anything?
+    pub(super) wrote: bool,
+    observed: Cell<Lsn>,
+    /// The highest stamp that was ever given.
+    latest: Lsn,
+    pub(super) stamps: Box<[Lsn]>,
+    /// What an entry's mark is when no snapshot needs it.
+    pub(super) polarity: u8,
+    pub(super) cut: Option<Box<Cut>>,
+    /// Peak of pre-image bytes in the last snapshot.
+    pub(super) peak: usize,
+    pub(super) watches: Watches,
+    pub(super) expired: VecDeque<(Db, Vec<u8>)>,
+    /// Where `expire_slice` goes on: database and segment.
+    pub(super) sweep: (usize, usize),
+    pub(super) graveyard: Graveyard,
+    pub(super) loading: HashMap<u64, Loading>,
+    /// The access clock in seconds.
+    seconds: u64,
+    dice: Prng,
+}
 
-/// A hash that is open for changes. When it is dropped, an empty hash is removed from its key and
-/// the memory count is brought up to date.
-#[derive(Debug)]
-pub struct HashMut<'a> {
-    _keys: &'a mut Keyspace,
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { databases: 16, seed: 0, limits: Limits::default(), policy: Policy::Lru }
+    }
 }
 
 impl Keyspace {
-    /// Starts a command: the clock it sees and the lsn that its effect will get.
-    pub fn begin(&mut self, _now: Millis, _next: Lsn) {
-        todo!()
+    /// An empty keyspace.
+    pub fn new(settings: Settings) -> Keyspace {
+        let hasher = KeyHasher::new(settings.seed);
+        Keyspace {
+            dbs: (0..settings.databases).map(|_| Database::new(hasher.clone())).collect(),
+            hasher,
+            settings,
+            now: Millis::REPLAY,
+            next: Lsn(0),
+            wrote: false,
+            observed: Cell::new(Lsn(0)),
+            latest: Lsn(0),
+            stamps: vec![Lsn(0); STAMPS].into_boxed_slice(),
+            polarity: 0,
+            cut: None,
+            peak: 0,
+            watches: Watches::default(),
+            expired: VecDeque::new(),
+            sweep: (0, 0),
+            graveyard: Graveyard::default(),
+            loading: HashMap::new(),
+            seconds: 0,
+            dice: Prng::new(settings.seed),
+        }
     }
-    /// How many databases there are.
+
+    /// Changes what can change at run time: it applies to values as they are changed.
+    pub fn configure(&mut self, limits: Limits, policy: Policy) {
+        self.settings.limits = limits;
+        self.settings.policy = policy;
+    }
+
+    /// Number of databases.
     pub fn databases(&self) -> u16 {
-        todo!()
+        self.settings.databases
     }
+
+    /// Starts a command: the clock it sees and the lsn that its effect will get. A replay
+    /// (`Millis::REPLAY`) leaves the access clock as it was.
+    pub fn begin(&mut self, now: Millis, next: Lsn) {
+        self.now = now;
+        self.next = next;
+        self.wrote = false;
+        self.observed.set(Lsn(0));
+        if now != Millis::REPLAY {
+            self.seconds = now.0 / 1000;
+        }
+    }
+
     /// The latest lsn of what this command has looked at: no reply may leave before it is durable.
     pub fn observed(&self) -> Lsn {
-        todo!()
+        self.observed.get()
     }
 
     // Reading: an expired key is not there (it is removed later, by a write or by upkeep).
 
     /// Is the key there? Does not count as an access.
-    pub fn exists(&mut self, _db: Db, _key: &[u8]) -> bool {
-        todo!()
+    pub fn exists(&mut self, db: Db, key: &[u8]) -> bool {
+        self.look(db, key).is_some()
     }
+
     /// The type of what the key holds. Does not count as an access.
-    pub fn kind(&mut self, _db: Db, _key: &[u8]) -> Option<Kind> {
-        todo!()
+    pub fn kind(&mut self, db: Db, key: &[u8]) -> Option<Kind> {
+        let (place, _) = self.look(db, key)?;
+        Some(match self.database(db).table.view(place).value {
+            Stored::Inline(_) => Kind::String,
+            Stored::Extern(value) => value.kind(),
+        })
     }
+
     /// Counts as an access (TOUCH); says whether the key is there.
-    pub fn touch(&mut self, _db: Db, _key: &[u8]) -> bool {
-        todo!()
+    pub fn touch(&mut self, db: Db, key: &[u8]) -> bool {
+        self.access(db, key).is_some()
     }
+
     /// The string at the key.
-    pub fn string(&mut self, _db: Db, _key: &[u8]) -> Result<Option<StrRef<'_>>, WrongType> {
-        todo!()
+    pub fn string(&mut self, db: Db, key: &[u8]) -> Result<Option<StrRef<'_>>, WrongType> {
+        let Some(place) = self.access(db, key) else { return Ok(None) };
+        match self.database(db).table.view(place).value {
+            Stored::Inline(bytes) => Ok(Some(StrRef::Flat(bytes))),
+            Stored::Extern(Value::Str(bytes)) => Ok(Some(StrRef::Flat(bytes))),
+            Stored::Extern(Value::Rope(rope)) => Ok(Some(StrRef::Rope(rope.borrow()))),
+            Stored::Extern(Value::Hash(_)) => Err(WrongType),
+        }
     }
+
     /// The hash at the key.
-    pub fn hash(&mut self, _db: Db, _key: &[u8]) -> Result<Option<&Hash>, WrongType> {
-        todo!()
+    pub fn hash(&mut self, db: Db, key: &[u8]) -> Result<Option<&Hash>, WrongType> {
+        let Some(place) = self.access(db, key) else { return Ok(None) };
+        match self.database(db).table.view(place).value {
+            Stored::Extern(Value::Hash(hash)) => Ok(Some(hash)),
+            _ => Err(WrongType),
+        }
     }
+
     /// The key's deadline: `None` when there is no key, `Some(None)` when it lives for ever.
-    pub fn deadline(&mut self, _db: Db, _key: &[u8]) -> Option<Option<Millis>> {
-        todo!()
+    pub fn deadline(&mut self, db: Db, key: &[u8]) -> Option<Option<Millis>> {
+        self.look(db, key).map(|(_, meta)| meta.deadline.map(Millis))
     }
+
     /// What OBJECT tells.
-    pub fn about(&mut self, _db: Db, _key: &[u8]) -> Option<About> {
-        todo!()
+    pub fn about(&mut self, db: Db, key: &[u8]) -> Option<About> {
+        let (place, meta) = self.look(db, key)?;
+        let edited = if meta.marks & EDITED == 0 { Edited::No } else { Edited::Yes };
+        let (kind, encoding, value) = match self.database(db).table.view(place).value {
+            Stored::Inline(bytes) => {
+                (Kind::String, StrRef::Flat(bytes).encoding(edited), bytes.len())
+            }
+            Stored::Extern(value) => {
+                let encoding = match value {
+                    Value::Str(bytes) => StrRef::Flat(bytes).encoding(edited),
+                    Value::Rope(_) => Encoding::Raw,
+                    Value::Hash(Hash::Flat(_)) => Encoding::Listpack,
+                    Value::Hash(Hash::Big(_)) => Encoding::Hashtable,
+                };
+                (value.kind(), encoding, value.bytes() + size_of::<Value>())
+            }
+        };
+        Some(About {
+            kind,
+            encoding,
+            deadline: meta.deadline.map(Millis),
+            idle: self.seconds.wrapping_sub(u64::from(meta.clock)) & 0xff_ffff,
+            freq: self.decayed(meta.clock),
+            bytes: key.len() + value + 16,
+        })
     }
-    /// Keys in a database, expired ones that are not removed yet included, as in Redis.
-    pub fn len(&self, _db: Db) -> usize {
-        todo!()
+
+    pub(super) fn database(&self, db: Db) -> &Database {
+        self.dbs.get(db.index()).expect("a database that a session could select")
     }
-    /// A key that has not expired, chosen by `dice`; for RANDOMKEY.
-    pub fn random(&mut self, _db: Db, _dice: u64) -> Option<Bytes<'_>> {
-        todo!()
+
+    pub(super) fn database_mut(&mut self, db: Db) -> &mut Database {
+        self.dbs.get_mut(db.index()).expect("a database that a session could select")
     }
-    /// Visits about `count` keys from `cursor` (0 at first) on in hash order; returns the next
-    /// cursor (below 2^48), 0 at the end. Expired keys are left out.
-    pub fn scan(
+
+    /// Raises what was observed to the stamp of a hash.
+    #[inline]
+    fn observe(&self, hash: u64) {
+        let stamp = self.stamps.get(hash as usize & (STAMPS - 1)).copied().unwrap_or_default();
+        self.observed.set(self.observed.get().max(stamp));
+    }
+
+    /// Raises what was observed to the last stamp of all.
+    pub(super) fn observe_all(&self) {
+        self.observed.set(self.observed.get().max(self.latest));
+    }
+
+    /// Stamps a hash: what the running command does to it has the next lsn.
+    #[inline]
+    pub(super) fn stamp(&mut self, hash: u64) {
+        self.wrote = true;
+        self.latest = self.next;
+        if let Some(stamp) = self.stamps.get_mut(hash as usize & (STAMPS - 1)) {
+            *stamp = self.next;
+        }
+    }
+
+    /// Stamps every key.
+    pub(super) fn stamp_all(&mut self) {
+        self.wrote = true;
+        self.latest = self.next;
+        self.stamps.fill(self.next);
+    }
+
+    /// A key that has not expired.
+    #[inline]
+    pub(super) fn look(&mut self, db: Db, key: &[u8]) -> Option<(Place, Meta)> {
+        let hash = self.hasher.hash(key);
+        self.observe(hash);
+        let table = &self.database(db).table;
+        let place = table.find(hash, key)?;
+        let meta = table.view(place).meta;
+        let expired = meta.deadline.is_some_and(|deadline| Millis(deadline).expired(self.now));
+        (!expired).then_some((place, meta))
+    }
+
+    /// The same for a write: an expired key is removed and noted. The hash if there is none.
+    #[inline]
+    pub(super) fn open(&mut self, db: Db, key: &[u8]) -> Result<(Place, Meta), u64> {
+        let hash = self.hasher.hash(key);
+        self.observe(hash);
+        let table = &self.database(db).table;
+        let place = table.find(hash, key).ok_or(hash)?;
+        let meta = table.view(place).meta;
+        if meta.deadline.is_some_and(|deadline| Millis(deadline).expired(self.now)) {
+            self.expire(db, key, place);
+            return Err(hash);
+        }
+        Ok((place, meta))
+    }
+
+    /// A key that has not expired, and its access is recorded.
+    #[inline]
+    fn access(&mut self, db: Db, key: &[u8]) -> Option<Place> {
+        let (place, meta) = self.look(db, key)?;
+        self.record_access(db, place, meta);
+        Some(place)
+    }
+
+    /// Records an access.
+    #[inline]
+    pub(super) fn record_access(&mut self, db: Db, place: Place, meta: Meta) {
+        let clock = self.clock_after(meta.clock);
+        if clock != meta.clock {
+            self.database_mut(db).table.set_clock(place, clock);
+        }
+    }
+
+    /// What a write leaves at a key: value, deadline, edited or not. The one way by which values
+    /// get into a table.
+    pub(super) fn put(
         &mut self,
-        _db: Db,
-        _cursor: u64,
-        _count: usize,
-        _each: &mut dyn FnMut(&[u8], Kind),
-    ) -> u64 {
-        todo!()
+        db: Db,
+        key: &[u8],
+        found: Result<(Place, Meta), u64>,
+        new: New<'_, Value>,
+        deadline: Option<u64>,
+        edited: Edited,
+    ) -> Place {
+        let bytes = if let New::Extern(value) = &new { value.bytes() } else { 0 };
+        let marks = self.polarity | if edited == Edited::Yes { EDITED } else { 0 };
+        let place = match found {
+            Ok((place, old)) => {
+                if old.marks & POLARITY != self.polarity {
+                    self.hand_over(db, place);
+                }
+                let meta = Meta { marks, clock: self.clock_after(old.clock), deadline };
+                let database = self.database_mut(db);
+                let (place, old) = database.table.replace(place, new, meta);
+                if let Some(old) = old {
+                    database.values -= old.bytes();
+                    self.bury(old);
+                }
+                place
+            }
+            Err(hash) => {
+                let meta = Meta { marks, clock: self.clock_at_birth(), deadline };
+                self.database_mut(db).table.insert(hash, key, new, meta)
+            }
+        };
+        self.database_mut(db).values += bytes;
+        self.stamp(place.hash);
+        self.watches.changed(db, key);
+        place
     }
 
-    // Writing: an expired key is removed first, and `take_expired` tells the log about it.
-
-    /// Makes the key hold a string, whatever it held before.
-    pub fn set_string(&mut self, _db: Db, _key: &[u8], _value: &[u8], _expiry: Expiry) {
-        todo!()
-    }
-    /// Appends to the string (made if absent); returns the new length.
-    pub fn append(&mut self, _db: Db, _key: &[u8], _tail: &[u8]) -> Result<usize, WrongType> {
-        todo!()
-    }
-    /// Overwrites from `offset` on, zero-filling up to it; the caller has checked the bound.
-    /// Returns the new length. Empty `bytes` change nothing.
-    pub fn set_range(
-        &mut self,
-        _db: Db,
-        _key: &[u8],
-        _offset: usize,
-        _bytes: &[u8],
-    ) -> Result<usize, WrongType> {
-        todo!()
-    }
-    /// The hash at the key, for changes.
-    pub fn hash_mut(&mut self, _db: Db, _key: &[u8]) -> Result<Option<HashMut<'_>>, WrongType> {
-        todo!()
-    }
-    /// The hash at the key, made if there is none.
-    pub fn hash_or_new(&mut self, _db: Db, _key: &[u8]) -> Result<HashMut<'_>, WrongType> {
-        todo!()
-    }
-    /// Removes the key; big values are freed later, in slices. Says whether it was there.
-    pub fn remove(&mut self, _db: Db, _key: &[u8]) -> bool {
-        todo!()
-    }
-    /// Sets or clears the deadline; says whether the key is there.
-    pub fn set_deadline(&mut self, _db: Db, _key: &[u8], _deadline: Option<Millis>) -> bool {
-        todo!()
-    }
-    /// Moves a key to another name or database, deadline included, in O(1) whatever it holds; what
-    /// was at the target is replaced. Says whether the source was there.
-    pub fn rename(&mut self, _from: (Db, &[u8]), _to: (Db, &[u8])) -> bool {
-        todo!()
-    }
-    /// Copies a key with its deadline, replacing the target. Says whether the source was there.
-    pub fn copy(&mut self, _from: (Db, &[u8]), _to: (Db, &[u8])) -> bool {
-        todo!()
-    }
-    /// Empties one database in O(1); the memory is freed in slices.
-    pub fn flush(&mut self, _db: Db) {
-        todo!()
-    }
-    /// Empties every database.
-    pub fn flush_all(&mut self) {
-        todo!()
-    }
-    /// Exchanges two databases.
-    pub fn swap(&mut self, _a: Db, _b: Db) {
-        todo!()
+    /// Removes an entry: pre-image and memory, but neither stamp nor watch.
+    pub(super) fn take_out(&mut self, db: Db, place: Place) {
+        self.hand_over(db, place);
+        let database = self.database_mut(db);
+        if let Some(old) = database.table.remove(place) {
+            database.values -= old.bytes();
+            self.bury(old);
+        }
     }
 
-    // Watches.
-
-    /// Starts watching a key; the version to hand to `unchanged` later. Balanced by `unwatch`.
-    pub fn watch(&mut self, _db: Db, _key: &[u8]) -> u64 {
-        todo!()
-    }
-    /// Has the key stayed as it was when `watch` gave this version?
-    pub fn unchanged(&mut self, _db: Db, _key: &[u8], _version: u64) -> bool {
-        todo!()
-    }
-    /// Ends one watch.
-    pub fn unwatch(&mut self, _db: Db, _key: &[u8]) {
-        todo!()
+    /// How a string of any length is stored.
+    pub(super) fn string_value<'a>(&self, bytes: &'a [u8]) -> New<'a, Value> {
+        if is_small(bytes) {
+            New::Inline(bytes)
+        } else if bytes.len() <= ROPE_MIN {
+            New::Extern(Value::Str(bytes.into()))
+        } else {
+            let rope = Rope::new(bytes, self.polarity);
+            New::Extern(Value::Rope(std::rc::Rc::new(std::cell::RefCell::new(rope))))
+        }
     }
 
-    // The log.
+    /// The access record of a key that is made now.
+    pub(super) fn clock_at_birth(&self) -> u32 {
+        match self.settings.policy {
+            Policy::Lru => self.seconds as u32 & 0xff_ffff,
+            Policy::Lfu => self.minutes() << 8 | LFU_BIRTH,
+        }
+    }
 
-    /// The next key that a write found expired and removed; it has to be logged as DEL before the
-    /// write's own effect.
-    pub fn take_expired(&mut self) -> Option<(Db, Vec<u8>)> {
-        todo!()
+    /// The access record of a key that is used now.
+    #[inline]
+    fn clock_after(&mut self, clock: u32) -> u32 {
+        match self.settings.policy {
+            Policy::Lru => self.seconds as u32 & 0xff_ffff,
+            Policy::Lfu => self.count(clock),
+        }
+    }
+
+    /// One more access for a logarithmic counter: the higher it is, the less likely it rises.
+    fn count(&mut self, clock: u32) -> u32 {
+        let counter = u32::from(self.decayed(clock));
+        let base = counter.saturating_sub(LFU_BIRTH);
+        let rises = counter < 255 && self.dice.chance(1, u64::from(base * LFU_FACTOR + 1));
+        self.minutes() << 8 | (counter + u32::from(rises))
+    }
+
+    /// The counter, less one for each minute since the last decay.
+    fn decayed(&self, clock: u32) -> u8 {
+        let minutes = self.minutes().wrapping_sub(clock >> 8) & 0xffff;
+        (clock & 0xff).saturating_sub(minutes) as u8
+    }
+
+    fn minutes(&self) -> u32 {
+        (self.seconds / 60) as u32 & 0xffff
     }
 }
 
-impl HashMut<'_> {
-    /// Sets a field; says whether it is new.
-    pub fn set(&mut self, _field: &[u8], _value: &[u8]) -> bool {
-        todo!()
-    }
-    /// Removes a field; says whether it was there.
-    pub fn remove(&mut self, _field: &[u8]) -> bool {
-        todo!()
-    }
-    /// The value of a field.
-    pub fn get(&self, _field: &[u8]) -> Option<Bytes<'_>> {
-        todo!()
-    }
-    /// Number of fields.
-    pub fn len(&self) -> usize {
-        todo!()
-    }
-    /// Whether there is no field.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
+/// The counter of a new key, as in Redis: young keys are not the first to go.
+const LFU_BIRTH: u32 = 5;
+/// lfu-log-factor.
+const LFU_FACTOR: u32 = 10;

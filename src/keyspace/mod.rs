@@ -1,3 +1,31 @@
-//! One shard's keys. The only door is `keyspace::Keyspace`.
+//! One shard's keys. The only door is `keyspace::Keyspace`; its `impl` blocks are spread over the
+//! files of this folder by subject.
+//!
+//! - A command: `begin`, then reads and writes (keyspace.rs, write.rs, hash_mut.rs, moves.rs), then
+//!   `take_expired` until it is empty, then `observed`.
+//! - Watches of WATCH: `watch`, `unchanged`, `unwatch` (watch.rs).
+//! - Upkeep, in bounded slices: `expire_slice` (expiry.rs), `free_slice` (graveyard.rs).
+//! - A snapshot: `cut`, `snapshot_step` until `Step::Done`, or `abort` and then steps until
+//!   `Step::Done`; `progress` and `preimage_bytes` meanwhile (snapshot.rs). What comes out goes to a
+//!   `Sink` as `Item`s (item.rs).
+//! - Loading: `load_expect`, `load_string`, `load_hash`, and for big values `load_open`,
+//!   `load_field` or `load_chunk`, `load_close` (load.rs).
+//! - Handing a key to another shard as commands: `rebuild` (rebuild.rs).
+//! - Numbers: `memory` (memory.rs), `len`, `expiring`.
 
+pub mod database;
+pub mod expiry;
+pub mod graveyard;
+pub mod hash_mut;
+pub mod item;
+#[expect(clippy::module_inception, reason = "the architecture names it so")]
 pub mod keyspace;
+pub mod load;
+pub mod memory;
+pub mod moves;
+pub mod preimage;
+pub mod rebuild;
+pub mod scan;
+pub mod snapshot;
+pub mod watch;
+pub mod write;

@@ -1,5 +1,6 @@
 //! Values as data structures, one type a file; they know neither keys nor time.
 
+pub mod flat;
 pub mod hash;
 pub mod rope;
 pub mod string;

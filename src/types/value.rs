@@ -1,5 +1,23 @@
 //! What a key can hold.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::types::hash::Hash;
+use crate::types::rope::Rope;
+
+/// A value that does not lie in the table's arena. What can be big is shared with a snapshot in
+/// progress, so that the key can be changed, renamed or removed at any time.
+#[derive(Debug)]
+pub enum Value {
+    /// A string of medium length.
+    Str(Box<[u8]>),
+    /// A long string.
+    Rope(Rc<RefCell<Rope>>),
+    /// A hash.
+    Hash(Hash),
+}
+
 /// The type of a value, as TYPE names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -30,6 +48,25 @@ impl Kind {
         match self {
             Kind::String => "string",
             Kind::Hash => "hash",
+        }
+    }
+}
+
+impl Value {
+    /// Bytes of memory that it holds beside itself. O(1).
+    pub fn bytes(&self) -> usize {
+        match self {
+            Value::Str(bytes) => bytes.len(),
+            Value::Rope(rope) => rope.borrow().bytes(),
+            Value::Hash(hash) => hash.bytes(),
+        }
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Value::Str(_) | Value::Rope(_) => Kind::String,
+            Value::Hash(_) => Kind::Hash,
         }
     }
 }

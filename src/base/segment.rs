@@ -1,0 +1,618 @@
+//! One segment of a table: at most a few hundred entries in one arena, found through one small
+//! hash index. Nothing in it takes longer than going once over all of its bytes (64 KiB at most).
+
+use std::hash::{BuildHasher, Hasher};
+use std::mem;
+
+use ahash::RandomState;
+use hashbrown::HashTable;
+
+use crate::base::arena::Arena;
+use crate::base::record::{EXTERN, Header, KEY_MAX, LONG_KEY, MARKS, Record, SLACK, VALUE_MAX};
+use crate::base::slab::Slab;
+
+/// Entries in a segment before it is split: what 512 buckets take at 7/8.
+pub const ENTRIES_MAX: usize = 448;
+/// A segment is not split further: so many keys that agree in so many bits of a seeded hash do
+/// not exist.
+pub const DEPTH_MAX: u8 = 28;
+
+/// The keyed hash of a table.
+#[derive(Clone, Debug)]
+pub struct KeyHasher(RandomState);
+
+/// What an entry is to hold.
+#[derive(Debug)]
+pub enum New<'a, X> {
+    /// These bytes, at most `VALUE_MAX`, in the arena.
+    Inline(&'a [u8]),
+    /// Something out of line.
+    Extern(X),
+    /// What it holds already.
+    Same,
+}
+
+/// What an entry holds.
+#[derive(Debug)]
+pub enum Stored<'a, X> {
+    /// Bytes in the arena.
+    Inline(&'a [u8]),
+    /// Something out of line.
+    Extern(&'a X),
+}
+
+/// What an entry carries beside key and value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// Two bits with the caller's meaning.
+    pub marks: u8,
+    /// 24 bits with the caller's meaning.
+    pub clock: u32,
+    /// The deadline, if any.
+    pub deadline: Option<u64>,
+}
+
+/// An entry, seen in place.
+#[derive(Debug)]
+pub struct View<'a, X> {
+    /// The key.
+    pub key: &'a [u8],
+    /// The value.
+    pub value: Stored<'a, X>,
+    /// The rest.
+    pub meta: Meta,
+}
+
+/// What a change needs of the segment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Need {
+    /// Bytes of arena.
+    pub span: usize,
+    /// Index entries, 0 or 1.
+    pub entries: usize,
+    /// Places for values, 0 or 1.
+    pub values: usize,
+    /// Places for keys, 0 or 1.
+    pub keys: usize,
+}
+
+/// Whether a change can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// At once, without asking the allocator.
+    Ready,
+    /// After `make_room`.
+    Grow,
+    /// Only after a split.
+    Split,
+}
+
+/// Entries whose hashes begin with the same `depth` bits.
+#[derive(Debug)]
+pub struct Segment<X> {
+    index: HashTable<u16>,
+    arena: Arena,
+    slabs: Option<Box<Slabs<X>>>,
+    garbage: u32,
+    version: u32,
+    /// The lowest hash it can hold.
+    prefix: u64,
+    depth: u8,
+}
+
+#[derive(Debug)]
+struct Slabs<X> {
+    keys: Slab<Box<[u8]>>,
+    key_bytes: usize,
+    values: Slab<X>,
+}
+
+impl KeyHasher {
+    /// A hash for each seed.
+    pub fn new(seed: u64) -> KeyHasher {
+        let twist =
+            |n: u64| seed.rotate_left(n as u32 * 16) ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        KeyHasher(RandomState::with_seeds(twist(1), twist(2), twist(3), twist(4)))
+    }
+
+    /// The hash of a key.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hasher.write(key);
+        hasher.finish()
+    }
+}
+
+/// The index takes its fingerprint from the top bits, which are equal within a segment.
+#[inline]
+fn spread(hash: u64) -> u64 {
+    hash.rotate_left(32)
+}
+
+impl<X> Segment<X> {
+    /// An empty segment for hashes that begin with the first `depth` bits of `prefix`.
+    pub fn new(prefix: u64, depth: u8) -> Segment<X> {
+        Segment {
+            index: HashTable::new(),
+            arena: Arena::default(),
+            slabs: None,
+            garbage: 0,
+            version: 0,
+            prefix,
+            depth,
+        }
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// The lowest hash it can hold.
+    pub fn prefix(&self) -> u64 {
+        self.prefix
+    }
+
+    /// Leading bits that all its hashes share.
+    pub fn depth(&self) -> u8 {
+        self.depth
+    }
+
+    /// Changes whenever an entry has left its place.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Bytes that it holds of the allocator, without what its values hold.
+    pub fn footprint(&self) -> usize {
+        let slabs = self.slabs.as_ref().map_or(0, |slabs| {
+            size_of::<Slabs<X>>() + slabs.keys.bytes() + slabs.key_bytes + slabs.values.bytes()
+        });
+        size_of::<Segment<X>>() + self.arena.capacity() + self.index.allocation_size() + slabs
+    }
+
+    /// The place of a key.
+    #[inline]
+    pub fn find(&self, hash: u64, key: &[u8]) -> Option<u16> {
+        self.index.find(spread(hash), |&at| self.key(at) == key).copied()
+    }
+
+    /// The places of all entries, in no order.
+    pub fn places(&self) -> impl Iterator<Item = u16> {
+        self.index.iter().copied()
+    }
+
+    /// The key at a place.
+    #[inline]
+    pub fn key(&self, at: u16) -> &[u8] {
+        Record::read(self.arena.at(at)).map_or(&[], |record| self.key_of(&record))
+    }
+
+    /// The key at a place and the caller's two bits.
+    #[inline]
+    pub fn key_and_marks(&self, at: u16) -> (&[u8], u8) {
+        let record = Record::read(self.arena.at(at));
+        record.map_or((&[], 0), |record| (self.key_of(&record), record.flags & MARKS))
+    }
+
+    /// The entry at a place.
+    #[inline]
+    pub fn view(&self, at: u16) -> Option<View<'_, X>> {
+        let record = Record::read(self.arena.at(at))?;
+        let value = if record.flags & EXTERN == 0 {
+            Stored::Inline(record.value)
+        } else {
+            Stored::Extern(self.slabs.as_ref()?.values.get(Record::place(record.value))?)
+        };
+        let meta =
+            Meta { marks: record.flags & MARKS, clock: record.clock, deadline: record.deadline };
+        Some(View { key: self.key_of(&record), value, meta })
+    }
+
+    /// The out-of-line value at a place, to be changed.
+    pub fn extern_mut(&mut self, at: u16) -> Option<&mut X> {
+        let record = Record::read(self.arena.at(at))?;
+        if record.flags & EXTERN == 0 {
+            return None;
+        }
+        self.slabs.as_mut()?.values.get_mut(Record::place(record.value))
+    }
+
+    /// The value bytes at a place, to be changed without changing their number.
+    pub fn inline_mut(&mut self, at: u16) -> Option<&mut [u8]> {
+        let record = Record::read(self.arena.at(at))?;
+        if record.flags & EXTERN != 0 {
+            return None;
+        }
+        let start = record.header + record.key.len();
+        let end = start + record.value.len();
+        self.arena.at_mut(at).get_mut(start..end)
+    }
+
+    /// Sets the caller's two bits.
+    #[inline]
+    pub fn set_marks(&mut self, at: u16, marks: u8) {
+        if let Some(flags) = self.arena.at_mut(at).first_mut() {
+            *flags = *flags & !MARKS | marks & MARKS;
+        }
+    }
+
+    /// Sets the caller's 24 bits.
+    #[inline]
+    pub fn set_clock(&mut self, at: u16, clock: u32) {
+        let [new0, new1, new2, _] = clock.to_le_bytes();
+        if let Some([_, c0, c1, c2]) = self.arena.at_mut(at).first_chunk_mut() {
+            (*c0, *c1, *c2) = (new0, new1, new2);
+        }
+    }
+
+    /// What a new entry needs.
+    pub fn need(key: &[u8], value: &New<'_, X>, meta: Meta) -> Need {
+        let keys = usize::from(key.len() > KEY_MAX);
+        let key_len = if keys == 1 { 2 } else { key.len() };
+        let (value_len, values) = match value {
+            New::Inline(bytes) => (bytes.len(), 0),
+            New::Extern(_) | New::Same => (2, 1),
+        };
+        Need { span: span(key_len, value_len, meta.deadline), entries: 1, values, keys }
+    }
+
+    /// What replacing the value at a place needs.
+    pub fn need_at(&self, at: u16, value: &New<'_, X>, meta: Meta) -> Need {
+        let Some(record) = Record::read(self.arena.at(at)) else { return Need::default() };
+        let was_extern = record.flags & EXTERN != 0;
+        let (value_len, values) = match value {
+            New::Inline(bytes) => (bytes.len(), 0),
+            New::Extern(_) => (2, usize::from(!was_extern)),
+            New::Same => (record.value.len(), 0),
+        };
+        let new = span(record.key.len(), value_len, meta.deadline);
+        Need { span: if new <= record.span() { 0 } else { new }, values, ..Need::default() }
+    }
+
+    /// Can this be done?
+    #[inline]
+    pub fn room(&self, need: Need) -> Room {
+        let live = self.arena.used() - self.garbage as usize;
+        if live + need.span > Arena::MAX - VALUE_MAX {
+            return Room::Split;
+        }
+        let free = self.index.capacity() - self.index.len();
+        if need.entries > free && self.index.len() >= ENTRIES_MAX - ENTRIES_MAX / 32
+            || need.entries > 0 && self.index.len() >= ENTRIES_MAX
+        {
+            return if self.depth < DEPTH_MAX { Room::Split } else { Room::Grow };
+        }
+        let arena = need.span == 0
+            || self.arena.has_room(need.span) && self.arena.used() + need.span <= Arena::MAX;
+        let places = need.keys == 0 && (need.values == 0 || self.has_value_room());
+        if arena && places && need.entries <= free { Room::Ready } else { Room::Grow }
+    }
+
+    /// Asks the allocator for what `room` found missing. Entries may move: returns where the one
+    /// at `at` is now.
+    pub fn make_room(&mut self, need: Need, hasher: &KeyHasher, at: u16) -> u16 {
+        if self.index.len() + need.entries > self.index.capacity() {
+            self.regrow(hasher);
+        }
+        if need.keys + need.values > 0 {
+            let slabs = self.slabs.get_or_insert_default();
+            if need.keys > 0 {
+                slabs.keys.grow();
+            }
+            if need.values > 0 {
+                slabs.values.grow();
+            }
+        }
+        let mut moved = at;
+        if need.span > 0 && !self.arena.has_room(need.span)
+            || self.arena.used() + need.span > Arena::MAX
+        {
+            let garbage = self.garbage as usize;
+            let full = self.arena.used() + need.span > Arena::MAX;
+            if garbage > self.arena.used() / 8 || full {
+                moved = self.compact(at);
+            }
+            self.arena.grow(need.span);
+        }
+        moved
+    }
+
+    /// Adds an entry that is not there; there is room.
+    pub fn insert(&mut self, hash: u64, key: &[u8], value: New<'_, X>, meta: Meta) -> u16 {
+        let mut flags = meta.marks & MARKS;
+        let (key_place, value_place);
+        let key_part = if key.len() > KEY_MAX {
+            flags |= LONG_KEY;
+            let slabs = self.slabs.get_or_insert_default();
+            slabs.key_bytes += key.len();
+            key_place = slabs.keys.put(key.into()).to_le_bytes();
+            &key_place[..]
+        } else {
+            key
+        };
+        let value_part = match value {
+            New::Inline(bytes) => bytes,
+            New::Extern(thing) => {
+                flags |= EXTERN;
+                let slabs = self.slabs.get_or_insert_default();
+                value_place = slabs.values.put(thing).to_le_bytes();
+                &value_place[..]
+            }
+            New::Same => &[],
+        };
+        let header =
+            Header::new(flags, meta.clock, meta.deadline, key_part.len(), value_part.len());
+        let at = self.arena.push([header.bytes(), key_part, value_part]);
+        // Never called: `make_room` left a free place in the index.
+        self.index.insert_unique(spread(hash), at, |_| 0);
+        at
+    }
+
+    /// Replaces the value and the rest of an entry, for which there is room; returns where it is
+    /// now, and the out-of-line value that it held and holds no more.
+    pub fn replace(
+        &mut self,
+        hash: u64,
+        at: u16,
+        value: New<'_, X>,
+        meta: Meta,
+    ) -> (u16, Option<X>) {
+        let Some(record) = Record::read(self.arena.at(at)) else { return (at, None) };
+        let was_extern = record.flags & EXTERN != 0;
+        let old_place = Record::place(record.value);
+        match value {
+            New::Inline(bytes) => {
+                let taken = |slabs: &mut Box<Slabs<X>>| slabs.values.take(old_place);
+                let old = if was_extern { self.slabs.as_mut().and_then(taken) } else { None };
+                (self.rewrite(hash, at, 0, bytes, meta), old)
+            }
+            New::Extern(thing) => {
+                let slabs = self.slabs.get_or_insert_default();
+                let held = if was_extern { slabs.values.get_mut(old_place) } else { None };
+                let (place, old) = match held {
+                    Some(held) => (old_place, Some(mem::replace(held, thing))),
+                    None => (slabs.values.put(thing), None),
+                };
+                (self.rewrite(hash, at, EXTERN, &place.to_le_bytes(), meta), old)
+            }
+            New::Same => {
+                let mut copy = [0; VALUE_MAX];
+                let copy = copy.get_mut(..record.value.len()).unwrap_or_default();
+                copy.copy_from_slice(record.value);
+                let flags = record.flags & EXTERN;
+                (self.rewrite(hash, at, flags, copy, meta), None)
+            }
+        }
+    }
+
+    /// Writes a record anew, in place if its span allows.
+    fn rewrite(&mut self, hash: u64, at: u16, flags: u8, part: &[u8], meta: Meta) -> u16 {
+        let Some(record) = Record::read(self.arena.at(at)) else { return at };
+        let flags = flags | record.flags & LONG_KEY | meta.marks & MARKS;
+        let (key_len, old_header, old_span) = (record.key.len(), record.header, record.span());
+        let header = Header::new(flags, meta.clock, meta.deadline, key_len, part.len());
+        let head = header.bytes();
+        let new_span = head.len() + key_len + part.len();
+        if new_span > old_span {
+            let mut key = [0; KEY_MAX];
+            let key = key.get_mut(..key_len).unwrap_or_default();
+            key.copy_from_slice(record.key);
+            let moved = self.arena.push([head, key, part]);
+            self.garbage += old_span as u32;
+            self.version += 1;
+            if let Some(entry) = self.index.find_mut(spread(hash), |&place| place == at) {
+                *entry = moved;
+            }
+            return moved;
+        }
+        let slack = old_span - new_span;
+        self.garbage += slack.saturating_sub(255) as u32;
+        let bytes = self.arena.at_mut(at);
+        if head.len() != old_header {
+            bytes.copy_within(old_header..old_header + key_len, head.len());
+        }
+        write(bytes, 0, head);
+        write(bytes, head.len() + key_len, part);
+        if slack > 0 {
+            write(bytes, new_span, &[slack.min(255) as u8]);
+            if let Some(flags) = bytes.first_mut() {
+                *flags |= SLACK;
+            }
+        }
+        at
+    }
+
+    /// Removes an entry; returns its out-of-line value.
+    pub fn remove(&mut self, hash: u64, at: u16) -> Option<X> {
+        let record = Record::read(self.arena.at(at))?;
+        let (flags, span) = (record.flags, record.span());
+        let (key_place, value_place) = (Record::place(record.key), Record::place(record.value));
+        self.index.find_entry(spread(hash), |&place| place == at).ok()?.remove();
+        self.garbage += span as u32;
+        self.version += 1;
+        let mut old = None;
+        if let Some(slabs) = self.slabs.as_mut() {
+            if flags & LONG_KEY != 0
+                && let Some(key) = slabs.keys.take(key_place)
+            {
+                slabs.key_bytes -= key.len();
+            }
+            if flags & EXTERN != 0 {
+                old = slabs.values.take(value_place);
+            }
+        }
+        if self.index.is_empty() {
+            let version = self.version;
+            *self = Segment { version, ..Segment::new(self.prefix, self.depth) };
+        }
+        old
+    }
+
+    /// Is most of the arena garbage, so that `compact` pays?
+    pub fn wasteful(&self) -> bool {
+        let garbage = self.garbage as usize;
+        garbage > 1024 && garbage > self.arena.used() / 2
+    }
+
+    /// Moves all entries together; returns where the one at `at` is now.
+    pub fn compact(&mut self, at: u16) -> u16 {
+        let live = self.arena.used() - self.garbage as usize;
+        let old = mem::replace(&mut self.arena, Arena::sized(live));
+        let mut moved = at;
+        for place in self.index.iter_mut() {
+            let from = *place;
+            if let Some(record) = Record::read(old.at(from)) {
+                *place = push_packed(&mut self.arena, old.at(from), &record);
+            }
+            if from == at {
+                moved = *place;
+            }
+        }
+        self.garbage = 0;
+        self.version += 1;
+        moved
+    }
+
+    /// Splits by the next bit of the hash; returns the upper half.
+    pub fn split(&mut self, hasher: &KeyHasher) -> Segment<X> {
+        let depth = self.depth + 1;
+        let upper_bit = 1 << (64 - u32::from(depth));
+        let mut upper = Segment::new(self.prefix | upper_bit, depth);
+        let mut lower = Segment::new(self.prefix, depth);
+        lower.version = self.version + 1;
+        let mut old = mem::replace(self, lower);
+        let mut moves = Vec::with_capacity(old.len());
+        let (mut counts, mut sizes) = ([0, 0], [0, 0]);
+        for at in old.places() {
+            let Some(record) = Record::read(old.arena.at(at)) else { continue };
+            let hash = hasher.hash(old.key_of(&record));
+            let side = usize::from(hash & upper_bit != 0);
+            if let (Some(count), Some(size)) = (counts.get_mut(side), sizes.get_mut(side)) {
+                *count += 1;
+                *size += record.span() - record.slack;
+            }
+            moves.push((hash, at));
+        }
+        self.presize(counts[0], sizes[0]);
+        upper.presize(counts[1], sizes[1]);
+        for (hash, at) in moves {
+            let side = if hash & upper_bit == 0 { &mut *self } else { &mut upper };
+            side.adopt(hash, &mut old, at);
+        }
+        upper
+    }
+
+    /// Its out-of-line values, when it is taken down.
+    pub fn into_externs(self) -> impl Iterator<Item = X> {
+        self.slabs.into_iter().flat_map(|slabs| slabs.values.into_things())
+    }
+
+    /// Reserves an index of the right size for entries that are about to come.
+    pub fn expect(&mut self, entries: usize) {
+        if self.index.capacity() < entries.min(ENTRIES_MAX) {
+            self.presize(entries, 0);
+        }
+    }
+
+    fn presize(&mut self, entries: usize, bytes: usize) {
+        self.index = HashTable::with_capacity((entries + entries / 16).min(ENTRIES_MAX));
+        self.arena = if bytes == 0 { Arena::default() } else { Arena::sized(bytes) };
+    }
+
+    /// Takes over one entry of a segment that is being split.
+    fn adopt(&mut self, hash: u64, from: &mut Segment<X>, at: u16) {
+        let Some(record) = Record::read(from.arena.at(at)) else { return };
+        if !self.arena.has_room(record.span()) {
+            self.arena.grow(record.span());
+        }
+        let moved = push_packed(&mut self.arena, from.arena.at(at), &record);
+        self.index.insert_unique(spread(hash), moved, |_| 0);
+        if record.flags & (EXTERN | LONG_KEY) == 0 {
+            return;
+        }
+        let Some(theirs) = from.slabs.as_mut() else { return };
+        let ours = self.slabs.get_or_insert_default();
+        let bytes = self.arena.at_mut(moved);
+        if record.flags & LONG_KEY != 0
+            && let Some(key) = theirs.keys.take(Record::place(record.key))
+        {
+            theirs.key_bytes -= key.len();
+            ours.key_bytes += key.len();
+            ours.keys.grow();
+            write(bytes, record.header, &ours.keys.put(key).to_le_bytes());
+        }
+        if record.flags & EXTERN != 0
+            && let Some(value) = theirs.values.take(Record::place(record.value))
+        {
+            ours.values.grow();
+            let place = ours.values.put(value).to_le_bytes();
+            write(bytes, record.header + record.key.len(), &place);
+        }
+    }
+
+    #[inline]
+    fn key_of<'a>(&'a self, record: &Record<'a>) -> &'a [u8] {
+        if record.flags & LONG_KEY == 0 {
+            return record.key;
+        }
+        let slabs = self.slabs.as_ref();
+        slabs.and_then(|slabs| slabs.keys.get(Record::place(record.key))).map_or(&[], |key| key)
+    }
+
+    fn has_value_room(&self) -> bool {
+        self.slabs.as_ref().is_some_and(|slabs| slabs.values.has_room())
+    }
+
+    /// A new index: larger, or of the same size when only removals have used it up.
+    fn regrow(&mut self, hasher: &KeyHasher) {
+        let full = self.index.num_buckets() / 8 * 7;
+        let len = self.index.len();
+        let want = if len + 1 > full - full / 16 { full.max(len) + 1 } else { full };
+        let mut index = HashTable::with_capacity(want);
+        for &at in self.index.iter() {
+            index.insert_unique(spread(hasher.hash(self.key(at))), at, |_| 0);
+        }
+        self.index = index;
+    }
+}
+
+impl<X> Default for Slabs<X> {
+    fn default() -> Slabs<X> {
+        Slabs { keys: Slab::default(), key_bytes: 0, values: Slab::default() }
+    }
+}
+
+fn span(key_len: usize, value_len: usize, deadline: Option<u64>) -> usize {
+    6 + usize::from(value_len >= 0x80)
+        + if deadline.is_some() { 8 } else { 0 }
+        + key_len
+        + value_len
+}
+
+fn write(bytes: &mut [u8], start: usize, part: &[u8]) {
+    if let Some(target) = bytes.get_mut(start..start + part.len()) {
+        target.copy_from_slice(part);
+    }
+}
+
+/// Copies a record without its spare bytes; makes room when there is none.
+fn push_packed(arena: &mut Arena, bytes: &[u8], record: &Record<'_>) -> u16 {
+    let len = record.span() - record.slack;
+    if !arena.has_room(len) {
+        arena.grow(len);
+    }
+    let at = arena.push([bytes.get(..len).unwrap_or_default(), &[], &[]]);
+    if record.slack > 0
+        && let Some(flags) = arena.at_mut(at).first_mut()
+    {
+        *flags &= !SLACK;
+    }
+    at
+}

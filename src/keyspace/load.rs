@@ -1,0 +1,227 @@
+//! Filling a keyspace from files: no expiry, no stamps, no watches, no pre-images.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::base::ids::Db;
+use crate::base::table::{Meta, New, Place, Table};
+use crate::base::time::Millis;
+use crate::keyspace::item::Shape;
+use crate::keyspace::keyspace::Keyspace;
+use crate::types::flat::Flat;
+use crate::types::hash::{BigHash, Hash};
+use crate::types::rope::{CHUNK, Rope};
+use crate::types::value::Value;
+
+/// Entries that a database is presized for at most: the number comes from a file, and a third of a
+/// byte is reserved for each.
+const KEYS_EXPECTED_MAX: u64 = 1 << 28;
+/// The same for the fields of one hash, of which there may be many.
+const FIELDS_EXPECTED_MAX: u64 = 1 << 20;
+
+/// What a file says cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadLoad {
+    /// There is no such database.
+    Database,
+    /// A fragment of a number that is not open, or an open number opened again.
+    Fragment,
+    /// A field for a string or a chunk for a hash.
+    Kind,
+    /// A chunk that does not lie where chunks lie, or comes twice.
+    Chunk,
+    /// A value that was closed before all of it had come.
+    Incomplete,
+    /// The key is there already.
+    Twice,
+}
+
+/// A big value that is being put together.
+#[derive(Debug)]
+pub struct Loading {
+    db: Db,
+    left: u64,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    Hash(Rc<RefCell<BigHash>>),
+    /// Chunks in any order, until all have come.
+    Rope {
+        chunks: BTreeMap<u64, Box<[u8]>>,
+        hash: u64,
+        key: Box<[u8]>,
+        deadline: Option<u64>,
+    },
+}
+
+impl Keyspace {
+    /// Makes room in an empty database for about `keys` keys that come in the order of the file.
+    pub fn load_expect(&mut self, db: Db, keys: u64) {
+        let hasher = self.hasher.clone();
+        if let Some(database) = self.dbs.get_mut(db.index())
+            && database.table.is_empty()
+        {
+            let expected = keys.min(KEYS_EXPECTED_MAX) as usize;
+            database.table = Table::with_expected(hasher, expected);
+        }
+    }
+
+    /// Adds a string of any length.
+    pub fn load_string(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        value: &[u8],
+        deadline: Option<Millis>,
+    ) -> Result<(), BadLoad> {
+        let new = self.string_value(value);
+        self.load(db, key, new, deadline).map(drop)
+    }
+
+    /// Adds a hash that comes whole.
+    pub fn load_hash<'a>(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        deadline: Option<Millis>,
+        pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<(), BadLoad> {
+        let limits = self.settings.limits;
+        let mut hash = Hash::Flat(Flat::default());
+        for (field, value) in pairs {
+            if let Hash::Flat(flat) = &mut hash {
+                if limits.allow(flat.len() + 1, field, value) {
+                    flat.push(field, value);
+                    continue;
+                }
+                let mut big = BigHash::new(self.hasher.clone(), 0);
+                for (field, value) in flat.pairs() {
+                    big.set(field, value, self.polarity);
+                }
+                hash = Hash::Big(Rc::new(RefCell::new(big)));
+            }
+            if let Hash::Big(big) = &hash {
+                big.borrow_mut().set(field, value, self.polarity);
+            }
+        }
+        self.load(db, key, New::Extern(Value::Hash(hash)), deadline).map(drop)
+    }
+
+    /// Begins a big value. `id` has to be unique over all files that are loaded together.
+    pub fn load_open(
+        &mut self,
+        id: u64,
+        db: Db,
+        key: &[u8],
+        deadline: Option<Millis>,
+        shape: Shape,
+    ) -> Result<(), BadLoad> {
+        if self.loading.contains_key(&id) {
+            return Err(BadLoad::Fragment);
+        }
+        let (body, left) = match shape {
+            Shape::Hash { fields } => {
+                // Fields come in the order of their hashes, but the number is only a hint.
+                let expected = fields.min(FIELDS_EXPECTED_MAX) as usize;
+                let hash = BigHash::new(self.hasher.clone(), expected);
+                let hash = Rc::new(RefCell::new(hash));
+                let value = Value::Hash(Hash::Big(Rc::clone(&hash)));
+                self.load(db, key, New::Extern(value), deadline)?;
+                self.database_mut(db).values -= hash.borrow().bytes();
+                (Body::Hash(hash), fields)
+            }
+            Shape::Rope { bytes } => {
+                let hash = self.hasher.hash(key);
+                let table = &self.dbs.get(db.index()).ok_or(BadLoad::Database)?.table;
+                if table.find(hash, key).is_some() {
+                    return Err(BadLoad::Twice);
+                }
+                let deadline = deadline.map(|at| at.0);
+                (Body::Rope { chunks: BTreeMap::new(), hash, key: key.into(), deadline }, bytes)
+            }
+        };
+        self.loading.insert(id, Loading { db, left, body });
+        Ok(())
+    }
+
+    /// Adds a field to an open hash.
+    pub fn load_field(&mut self, id: u64, field: &[u8], value: &[u8]) -> Result<(), BadLoad> {
+        let polarity = self.polarity;
+        let loading = self.loading.get_mut(&id).ok_or(BadLoad::Fragment)?;
+        let Body::Hash(hash) = &loading.body else { return Err(BadLoad::Kind) };
+        loading.left = loading.left.checked_sub(1).ok_or(BadLoad::Incomplete)?;
+        let new = hash.borrow_mut().set(field, value, polarity);
+        if new { Ok(()) } else { Err(BadLoad::Twice) }
+    }
+
+    /// Adds a chunk to an open string.
+    pub fn load_chunk(&mut self, id: u64, offset: u64, bytes: &[u8]) -> Result<(), BadLoad> {
+        let loading = self.loading.get_mut(&id).ok_or(BadLoad::Fragment)?;
+        let Body::Rope { chunks, .. } = &mut loading.body else { return Err(BadLoad::Kind) };
+        let fits = offset.is_multiple_of(CHUNK as u64) && bytes.len() <= CHUNK;
+        loading.left = loading.left.checked_sub(bytes.len() as u64).ok_or(BadLoad::Chunk)?;
+        if !fits || chunks.insert(offset, bytes.into()).is_some() {
+            return Err(BadLoad::Chunk);
+        }
+        Ok(())
+    }
+
+    /// Ends a big value: all of it has to be there.
+    pub fn load_close(&mut self, id: u64) -> Result<(), BadLoad> {
+        let loading = self.loading.remove(&id).ok_or(BadLoad::Fragment)?;
+        if loading.left != 0 {
+            return Err(BadLoad::Incomplete);
+        }
+        let polarity = self.polarity;
+        match loading.body {
+            Body::Hash(hash) => self.database_mut(loading.db).values += hash.borrow().bytes(),
+            Body::Rope { chunks, hash, key, deadline } => {
+                let mut rope = Rope::default();
+                for (offset, chunk) in chunks {
+                    if offset != rope.len() as u64 {
+                        return Err(BadLoad::Chunk);
+                    }
+                    rope.append(&chunk, polarity);
+                }
+                let bytes = rope.bytes();
+                let new = New::Extern(Value::Rope(Rc::new(RefCell::new(rope))));
+                let meta = Meta { marks: polarity, clock: self.clock_at_birth(), deadline };
+                let database = self.database_mut(loading.db);
+                if database.table.find(hash, &key).is_some() {
+                    return Err(BadLoad::Twice);
+                }
+                database.values += bytes;
+                database.table.insert(hash, &key, new, meta);
+            }
+        }
+        Ok(())
+    }
+
+    /// Big values that were begun and not closed: there must be none when a file has been read.
+    pub fn load_unfinished(&self) -> usize {
+        self.loading.len()
+    }
+
+    fn load(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        new: New<'_, Value>,
+        deadline: Option<Millis>,
+    ) -> Result<Place, BadLoad> {
+        let hash = self.hasher.hash(key);
+        let (marks, clock) = (self.polarity, self.clock_at_birth());
+        let database = self.dbs.get_mut(db.index()).ok_or(BadLoad::Database)?;
+        if database.table.find(hash, key).is_some() {
+            return Err(BadLoad::Twice);
+        }
+        if let New::Extern(value) = &new {
+            database.values += value.bytes();
+        }
+        let meta = Meta { marks, clock, deadline: deadline.map(|at| at.0) };
+        Ok(database.table.insert(hash, key, new, meta))
+    }
+}
