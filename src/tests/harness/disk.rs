@@ -1,1 +1,149 @@
 //! Real disks that can lose power or run full: loop devices and small file systems (root only).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use super::peers;
+
+/// A file system of its own, unmounted and removed with the value.
+#[derive(Debug)]
+pub struct Disk {
+    home: TempDir,
+    mounted: PathBuf,
+    /// What makes it disappear from the machine, innermost first.
+    points: Vec<PathBuf>,
+}
+
+fn run(program: &str, args: &[&str]) -> Result<Output, String> {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
+    let output = output.map_err(|e| format!("{program}: {e}"))?;
+    let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if output.status.success() { Ok(output) } else { Err(format!("{program}: {text}")) }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in ASCII")
+}
+
+/// In memory where possible: the tests are about order and errors, not about a disk's speed.
+fn home() -> TempDir {
+    let builder = || {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("basalt-disk-");
+        builder
+    };
+    builder().tempdir_in("/dev/shm").or_else(|_| builder().tempdir()).expect("a directory")
+}
+
+impl Disk {
+    /// A journaling file system in a file that can lose its power; `None` (and a line that says
+    /// so) where this machine does not allow it.
+    pub fn ext4(megabytes: u32) -> Option<Disk> {
+        peers::need("perl")?;
+        let home = home();
+        let points = vec![home.path().join("mnt")];
+        let disk = Disk { mounted: points[0].clone(), home, points };
+        disk.made(|| disk.make_ext4(disk.home.path(), megabytes, &[])).then_some(disk)
+    }
+
+    /// A file system of this size in memory.
+    pub fn tmpfs(megabytes: u32) -> Option<Disk> {
+        let home = home();
+        let points = vec![home.path().join("mnt")];
+        let disk = Disk { mounted: points[0].clone(), home, points };
+        let size = format!("size={megabytes}m");
+        let make = || {
+            fs::create_dir(&disk.mounted).map_err(|e| e.to_string())?;
+            run("mount", &["-t", "tmpfs", "-o", &size, "none", text(&disk.mounted)])
+        };
+        disk.made(make).then_some(disk)
+    }
+
+    /// A file system that believes in `megabytes` over a device that really has `backed`: beyond
+    /// that, writing back fails, which programs see as errors of fsync. It has no journal, for a
+    /// journal that cannot be written makes the whole file system read-only.
+    pub fn thin(megabytes: u32, backed: u32) -> Option<Disk> {
+        let home = home();
+        let below = home.path().join("below");
+        let points = vec![below.join("mnt"), below.clone()];
+        let disk = Disk { mounted: points[0].clone(), home, points };
+        let size = format!("size={backed}m");
+        let make = || {
+            fs::create_dir(&below).map_err(|e| e.to_string())?;
+            run("mount", &["-t", "tmpfs", "-o", &size, "none", text(&below)])?;
+            disk.make_ext4(&below, megabytes, &["-O", "^has_journal"])
+        };
+        disk.made(make).then_some(disk)
+    }
+
+    fn made(&self, make: impl FnOnce() -> Result<Output, String>) -> bool {
+        match make() {
+            Ok(_) => true,
+            Err(why) => {
+                peers::skip(&format!("this machine allows no mounts ({why})"));
+                false
+            }
+        }
+    }
+
+    fn make_ext4(&self, at: &Path, megabytes: u32, options: &[&str]) -> Result<Output, String> {
+        let image = at.join("image");
+        let file = fs::File::create(&image).map_err(|e| e.to_string())?;
+        file.set_len(u64::from(megabytes) << 20).map_err(|e| e.to_string())?;
+        let lazy = ["-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1", "-m", "0"];
+        run("mkfs.ext4", &[&lazy, options, &[text(&image)]].concat())?;
+        fs::create_dir(&self.mounted).map_err(|e| e.to_string())?;
+        self.mount_image()
+    }
+
+    fn mount_image(&self) -> Result<Output, String> {
+        let image = self.mounted.with_file_name("image");
+        let options = "loop,noatime,errors=continue";
+        run("mount", &["-t", "ext4", "-o", options, text(&image), text(&self.mounted)])
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.mounted
+    }
+
+    /// Cuts the power: nothing that has not been synced will be there afterwards, and until
+    /// `restore` every write fails.
+    pub fn cut(&self) {
+        // EXT4_IOC_SHUTDOWN without flushing the journal; libraries have no safe call for it.
+        let script = "sysopen(F, $ARGV[0], 0) or die $!; \
+                      ioctl(F, 0x8004587d, pack('L', 2)) or die $!";
+        run("perl", &["-e", script, text(&self.mounted)]).expect("a power cut");
+    }
+
+    /// Unmounts and mounts again: what is there now is what the device holds. Nobody may have a
+    /// file of it open.
+    pub fn restore(&self) {
+        let mut tries = 0;
+        // A process that was just killed may hold its files for a moment longer.
+        while let Err(why) = run("umount", &[text(&self.mounted)]) {
+            tries += 1;
+            assert!(tries < 500, "{why}");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        self.mount_image().expect("the file system mounts again");
+    }
+
+    /// Gives the file system (or the one below a thin one) this size.
+    pub fn resize(&self, megabytes: u32) {
+        let point = self.points.last().expect("a mount point");
+        let option = format!("remount,size={megabytes}m");
+        run("mount", &["-o", &option, text(point)]).expect("another size");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        for point in &self.points {
+            let _ = run("umount", &["-l", text(point)]);
+        }
+    }
+}

@@ -131,6 +131,11 @@ impl Launch {
         if self.kind == Kind::Redis { self } else { self.with(&["--shards", &count.to_string()]) }
     }
 
+    /// What a start makes of the log's tail; the peer has no choice.
+    pub fn recovery(self, how: &str) -> Launch {
+        if self.kind == Kind::Redis { self } else { self.with(&["--recovery", how]) }
+    }
+
     /// Nothing is written to the disk.
     pub fn volatile(self) -> Launch {
         self.with(&["--appendonly", "no", "--save", ""])
@@ -188,6 +193,15 @@ impl Launch {
     /// As `start`, with settings for this once.
     pub fn start_with(&self, extra: &[&str]) -> Server {
         self.try_start(extra).unwrap_or_else(|why| panic!("the server did not start: {why}"))
+    }
+}
+
+impl Drop for Launch {
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("BASALT_KEEP").is_some() {
+            self.home.disable_cleanup(true);
+            peers::say(&format!("kept: {}", self.home.path().display()));
+        }
     }
 }
 

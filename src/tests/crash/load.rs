@@ -1,0 +1,299 @@
+//! The clients that write while the server is killed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use basalt::base::prng::Prng;
+
+use super::harness::client::{Client, encode};
+use super::harness::reply::Reply;
+use super::history::{Line, Place};
+
+/// How far the run is.
+#[derive(Debug, Default)]
+pub struct Stage {
+    /// Everybody stops.
+    pub stop: AtomicBool,
+    /// The disk is about to go: from now on errors are honest answers.
+    pub dying: AtomicBool,
+}
+
+impl Stage {
+    fn on(&self) -> bool {
+        !self.stop.load(Ordering::SeqCst)
+    }
+
+    /// A reply that should not have come, unless the disk is gone.
+    fn complain(&self, text: String) -> Option<String> {
+        (!self.dying.load(Ordering::SeqCst)).then_some(text)
+    }
+}
+
+/// What a worker sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// INCR: the reply tells a write that was done twice.
+    Incr,
+    /// SET of increasing numbers.
+    Put,
+    /// HSET of increasing numbers to fields of one big hash.
+    Field,
+    /// MULTI: an amount from one account to another, and INCR of a counter of its own.
+    Transfer,
+}
+
+/// Accounts between which transfers go; their sum stays zero.
+pub const ACCOUNTS: u64 = 16;
+
+/// The hash that is big.
+pub const BIG: &str = "big";
+
+/// One client and its lines.
+#[derive(Debug)]
+pub struct Worker {
+    kind: Kind,
+    depth: u64,
+    prng: Prng,
+    /// Its lines; nobody else writes to them.
+    pub lines: Vec<Line>,
+}
+
+impl Worker {
+    /// A client that sends `depth` commands at a time to `count` places.
+    pub fn new(kind: Kind, id: u64, count: u64, depth: u64) -> Worker {
+        let place = |n| match kind {
+            Kind::Field => Place::Field(BIG, format!("f{id}:{n}")),
+            _ => Place::Key(format!("{kind:?}:{id}:{n}")),
+        };
+        let lines = (0..count).map(|n| Line::new(place(n))).collect();
+        Worker { kind, depth, prng: Prng::new(id), lines }
+    }
+
+    /// Works until it is told to stop or the server is gone; what it has to complain about.
+    pub fn run(&mut self, port: u16, stage: &Stage) -> Option<String> {
+        let Ok(mut client) = Client::open(port) else {
+            return stage.complain("cannot connect".to_owned());
+        };
+        while stage.on() {
+            match self.turn(&mut client) {
+                Ok(None) => {}
+                Ok(Some(text)) => return stage.complain(text),
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
+    fn turn(&mut self, client: &mut Client) -> io::Result<Option<String>> {
+        let mut bytes = Vec::new();
+        let mut expected = Vec::new();
+        for _ in 0..self.depth {
+            let at = self.prng.below(self.lines.len() as u64) as usize;
+            let value = self.lines[at].send();
+            self.encode(at, value, &mut bytes);
+            expected.push((at, value));
+        }
+        client.send(&bytes)?;
+        for (at, value) in expected {
+            let reply = if self.kind == Kind::Transfer { last(client)? } else { client.read()? };
+            let good = match self.kind {
+                Kind::Incr => reply == Reply::Int(value),
+                Kind::Put => reply == Reply::Simple(b"OK".to_vec()),
+                Kind::Field => matches!(reply, Reply::Int(0 | 1)),
+                Kind::Transfer => {
+                    matches!(&reply, Reply::Array(parts) if parts.get(2) == Some(&Reply::Int(value)))
+                }
+            };
+            if !good {
+                return Ok(Some(format!("{:?}, value {value}: {reply}", self.lines[at].place)));
+            }
+            self.lines[at].know(value, Instant::now());
+        }
+        Ok(None)
+    }
+
+    fn encode(&mut self, at: usize, value: i64, out: &mut Vec<u8>) {
+        let value = value.to_string();
+        match (&self.lines[at].place, self.kind) {
+            (Place::Field(key, field), _) => out.extend(encode(&["HSET", key, field, &value])),
+            (Place::Key(key), Kind::Put) => out.extend(encode(&["SET", key, &value])),
+            (Place::Key(key), Kind::Transfer) => {
+                let amount = self.prng.below(100).to_string();
+                let mut account = || format!("account:{}", self.prng.below(ACCOUNTS));
+                let (from, to) = (account(), account());
+                out.extend(encode(&["MULTI"]));
+                out.extend(encode(&["DECRBY", &from, &amount]));
+                out.extend(encode(&["INCRBY", &to, &amount]));
+                out.extend(encode(&["INCR", key]));
+                out.extend(encode(&["EXEC"]));
+            }
+            (Place::Key(key), _) => out.extend(encode(&["INCR", key])),
+        }
+    }
+}
+
+/// The reply to the last command of a transfer, or the first error before it.
+fn last(client: &mut Client) -> io::Result<Reply> {
+    let mut replies = Vec::new();
+    for _ in 0..5 {
+        replies.push(client.read()?);
+    }
+    let error = replies.iter().position(Reply::is_error);
+    Ok(replies.swap_remove(error.unwrap_or(4)))
+}
+
+/// A client that fills and empties a database of its own, one command at a time.
+#[derive(Debug)]
+pub struct Flusher {
+    prng: Prng,
+    start: BTreeMap<String, String>,
+    ops: Vec<FlushOp>,
+    acked: usize,
+}
+
+#[derive(Clone, Debug)]
+enum FlushOp {
+    Set(String, String),
+    Del(String),
+    Flush,
+}
+
+impl FlushOp {
+    fn apply(&self, state: &mut BTreeMap<String, String>) {
+        match self {
+            FlushOp::Set(key, value) => drop(state.insert(key.clone(), value.clone())),
+            FlushOp::Del(key) => drop(state.remove(key)),
+            FlushOp::Flush => state.clear(),
+        }
+    }
+}
+
+impl Flusher {
+    /// One whose database is empty.
+    pub fn new(seed: u64) -> Flusher {
+        let (start, ops) = (BTreeMap::new(), Vec::new());
+        Flusher { prng: Prng::new(seed), start, ops, acked: 0 }
+    }
+
+    /// Works like a `Worker`.
+    pub fn run(&mut self, port: u16, stage: &Stage) -> Option<String> {
+        let Ok(mut client) = Client::open(port) else {
+            return stage.complain("cannot connect".to_owned());
+        };
+        let _ = client.try_call(&["SELECT", "1"]);
+        let mut turn = 0;
+        while stage.on() {
+            turn += 1;
+            let key = format!("item:{}", self.prng.below(24));
+            let (op, words) = match self.prng.below(30) {
+                0 => (FlushOp::Flush, vec!["FLUSHDB".to_owned()]),
+                1..=3 => (FlushOp::Del(key.clone()), vec!["DEL".to_owned(), key]),
+                _ => {
+                    let value = format!("{turn}:{}", self.prng.next());
+                    (FlushOp::Set(key.clone(), value.clone()), vec!["SET".to_owned(), key, value])
+                }
+            };
+            self.ops.push(op);
+            match client.try_call(&words) {
+                Ok(reply) if reply.is_error() => {
+                    return stage.complain(format!("{}: {reply}", words.join(" ")));
+                }
+                Ok(_) => self.acked = self.ops.len(),
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
+    /// How many of its commands were acknowledged.
+    pub fn acked(&self) -> usize {
+        self.acked
+    }
+
+    /// Is the database what some prefix of its commands made it, one with at least what was
+    /// acknowledged when `all_acked`? Goes on from there.
+    pub fn check(
+        &mut self,
+        client: &mut Client,
+        promise: super::history::Promise,
+    ) -> Option<String> {
+        client.ok("SELECT 1");
+        let mut found = BTreeMap::new();
+        for key in client.line("KEYS *").items() {
+            let key = key.text();
+            found.insert(key.clone(), client.call(&["GET", &key]).text());
+        }
+        client.ok("SELECT 0");
+        let least = if promise == super::history::Promise::Known { self.acked } else { 0 };
+        let mut state = self.start.clone();
+        let mut fits = least == 0 && state == found;
+        for (n, op) in self.ops.iter().enumerate() {
+            op.apply(&mut state);
+            fits |= n + 1 >= least && state == found;
+        }
+        let (acked, sent) = (self.acked, self.ops.len());
+        self.start = found;
+        self.ops.clear();
+        self.acked = 0;
+        (!fits).then(|| {
+            let found = &self.start;
+            format!("database 1 is no prefix of {sent} commands from {least} ({acked} acknowledged): {found:?}")
+        })
+    }
+}
+
+/// Reads what others write: whatever is seen must be there afterwards.
+pub fn poll(port: u16, keys: &[String], stage: &Stage) -> Vec<(usize, i64, Instant)> {
+    let mut seen = Vec::new();
+    let mut highest = vec![0; keys.len()];
+    let mut prng = Prng::new(77);
+    let Ok(mut client) = Client::open(port) else { return seen };
+    while stage.on() {
+        let chosen: Vec<usize> = (0..4).map(|_| prng.below(keys.len() as u64) as usize).collect();
+        let mut words = vec!["MGET"];
+        words.extend(chosen.iter().map(|&at| keys[at].as_str()));
+        let Ok(Reply::Array(values)) = client.try_call(&words) else { break };
+        let now = Instant::now();
+        for (at, value) in chosen.into_iter().zip(values) {
+            if value.count() > highest[at] {
+                highest[at] = value.count();
+                seen.push((at, value.count(), now));
+            }
+        }
+    }
+    seen
+}
+
+/// Makes checkpoints all the time; how many were completed, and a complaint.
+pub fn checkpoint(port: u16, seed: u64, stage: &Stage) -> (u64, Option<String>) {
+    let mut prng = Prng::new(seed);
+    let mut completed = 0;
+    let Ok(mut client) = Client::open(port) else { return (0, None) };
+    while stage.on() {
+        let command = ["BGSAVE", "BGREWRITEAOF", "BGREWRITEAOF", "SAVE"][prng.below(4) as usize];
+        match client.try_call(&[command]) {
+            Ok(reply) if reply.is_error() && !reply.text().contains("already in progress") => {
+                return (completed, stage.complain(format!("{command}: {reply}")));
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
+        while stage.on() {
+            let Ok(info) = client.try_call(&["INFO", "persistence"]) else {
+                return (completed, None);
+            };
+            let info = info.text();
+            if info.contains("rdb_bgsave_in_progress:0")
+                && info.contains("aof_rewrite_in_progress:0")
+            {
+                completed += 1;
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        std::thread::sleep(Duration::from_millis(prng.below(40)));
+    }
+    (completed, None)
+}

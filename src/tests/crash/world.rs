@@ -1,0 +1,155 @@
+//! All clients of a crash test together: they write, the server dies, and what is left is checked.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::harness::client::{Client, encode};
+use super::harness::server::Server;
+use super::history::{Line, Place, Promise, check};
+use super::load::{ACCOUNTS, BIG, Flusher, Kind, Stage, Worker, checkpoint, poll};
+
+/// The clients, and what they expect to find.
+#[derive(Debug)]
+pub struct World {
+    workers: Vec<Worker>,
+    flusher: Flusher,
+    seed: u64,
+    /// Writes acknowledged in the last run.
+    pub acked: i64,
+    /// Checkpoints completed in all runs.
+    pub checkpoints: u64,
+}
+
+impl World {
+    /// Clients that have written nothing yet.
+    pub fn new(seed: u64) -> World {
+        let workers = vec![
+            Worker::new(Kind::Incr, 1, 8, 16),
+            Worker::new(Kind::Incr, 2, 8, 1),
+            Worker::new(Kind::Put, 3, 8, 1),
+            Worker::new(Kind::Put, 4, 8, 4),
+            Worker::new(Kind::Field, 5, 200, 8),
+            Worker::new(Kind::Transfer, 6, 2, 1),
+            Worker::new(Kind::Transfer, 7, 2, 2),
+        ];
+        World { workers, flusher: Flusher::new(seed), seed, acked: 0, checkpoints: 0 }
+    }
+
+    /// Makes the big hash big, so that checkpoints have something to do.
+    pub fn preload(&self, server: &Server) {
+        let mut client = server.client();
+        for chunk in 0..20 {
+            let mut words = vec!["HSET".to_owned(), BIG.to_owned()];
+            for n in 0..250 {
+                words.push(format!("pad:{chunk}:{n}"));
+                words.push("p".repeat(40));
+            }
+            let reply = client.try_call(&words).expect("a reply");
+            assert_eq!(reply.int(), 250);
+        }
+    }
+
+    /// Writes until `crash` has been called and returned; complaints about replies.
+    pub fn run(
+        &mut self,
+        server: &mut Server,
+        crash: impl FnOnce(&mut Server, &Stage),
+    ) -> Vec<String> {
+        let stage = Stage::default();
+        let port = server.port();
+        self.seed += 1;
+        let seed = self.seed;
+        let keys: Vec<String> = self.lines().filter_map(key).collect();
+        let (seen, mut complaints) = std::thread::scope(|scope| {
+            let stage = &stage;
+            let keys = &keys;
+            let workers = self.workers.iter_mut();
+            let mut writers: Vec<_> =
+                workers.map(|worker| scope.spawn(move || worker.run(port, stage))).collect();
+            let flusher = &mut self.flusher;
+            writers.push(scope.spawn(move || flusher.run(port, stage)));
+            let poller = scope.spawn(move || poll(port, keys, stage));
+            let saver = scope.spawn(move || checkpoint(port, seed, stage));
+            crash(server, stage);
+            stage.stop.store(true, Ordering::SeqCst);
+            let ended = writers.into_iter().filter_map(|thread| thread.join().expect("a writer"));
+            let mut complaints: Vec<String> = ended.collect();
+            let (completed, complaint) = saver.join().expect("the saver");
+            complaints.extend(complaint);
+            self.checkpoints += completed;
+            (poller.join().expect("the poller"), complaints)
+        });
+        let known = |world: &World| -> i64 { world.lines().map(Line::known).sum() };
+        self.acked = known(self) + self.flusher.acked() as i64 - self.acked_before();
+        let mut lines: Vec<&mut Line> =
+            self.lines_mut().filter(|line| key(line).is_some()).collect();
+        for (at, value, when) in seen {
+            if value > lines[at].sent() {
+                complaints
+                    .push(format!("{:?}: {value} was read before it was sent", lines[at].place));
+            }
+            lines[at].know(value, when);
+        }
+        complaints
+    }
+
+    fn acked_before(&self) -> i64 {
+        self.lines().map(Line::base).sum()
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.workers.iter().flat_map(|worker| &worker.lines)
+    }
+
+    fn lines_mut(&mut self) -> impl Iterator<Item = &mut Line> {
+        self.workers.iter_mut().flat_map(|worker| &mut worker.lines)
+    }
+
+    /// Checks what a restarted server has, and goes on from there.
+    pub fn verify(&mut self, client: &mut Client, promise: Promise) -> Vec<String> {
+        let survived = values(client, self.lines());
+        let pairs: Vec<(&Line, i64)> = self.lines().zip(survived.iter().copied()).collect();
+        let mut broken = check(&pairs, promise);
+        let sum: i64 =
+            (0..ACCOUNTS).map(|n| client.line(&format!("GET account:{n}")).count()).sum();
+        if sum != 0 {
+            broken.push(format!("the accounts add up to {sum}"));
+        }
+        let padding = client.line(&format!("HGET {BIG} pad:19:249"));
+        if padding.is_null() || padding.text() != "p".repeat(40) {
+            broken.push(format!("the big hash lost what it had: {padding}"));
+        }
+        broken.extend(self.flusher.check(client, promise));
+        for (line, survived) in self.lines_mut().zip(survived) {
+            line.rebase(survived);
+        }
+        broken
+    }
+}
+
+fn key(line: &Line) -> Option<String> {
+    match &line.place {
+        Place::Key(key) => Some(key.clone()),
+        Place::Field(..) => None,
+    }
+}
+
+/// The values of lines; 0 for what does not exist.
+fn values<'a>(client: &mut Client, lines: impl Iterator<Item = &'a Line>) -> Vec<i64> {
+    let mut bytes = Vec::new();
+    let mut count = 0;
+    for line in lines {
+        count += 1;
+        bytes.extend(match &line.place {
+            Place::Key(key) => encode(&["GET", key]),
+            Place::Field(key, field) => encode(&["HGET", key, field]),
+        });
+    }
+    let replies = client.batch(&bytes, count).expect("replies");
+    replies.iter().map(super::harness::reply::Reply::count).collect()
+}
+
+/// Waits for a moment that is different every time.
+pub fn a_while(from: u64, below: u64, prng: &mut basalt::base::prng::Prng) {
+    std::thread::sleep(Duration::from_millis(from + prng.below(below)));
+}
