@@ -16,18 +16,23 @@ use super::history::{Line, Place};
 pub struct Stage {
     /// Everybody stops.
     pub stop: AtomicBool,
-    /// The disk is about to go: from now on errors are honest answers.
+    /// The power is about to go. In a real cut nobody hears any more from now on, so what is heard
+    /// counts for nothing, and errors are honest answers.
     pub dying: AtomicBool,
 }
 
 impl Stage {
     fn on(&self) -> bool {
-        !self.stop.load(Ordering::SeqCst)
+        !self.stop.load(Ordering::SeqCst) && !self.dying()
+    }
+
+    fn dying(&self) -> bool {
+        self.dying.load(Ordering::SeqCst)
     }
 
     /// A reply that should not have come, unless the disk is gone.
     fn complain(&self, text: String) -> Option<String> {
-        (!self.dying.load(Ordering::SeqCst)).then_some(text)
+        (!self.dying()).then_some(text)
     }
 }
 
@@ -77,7 +82,7 @@ impl Worker {
             return stage.complain("cannot connect".to_owned());
         };
         while stage.on() {
-            match self.turn(&mut client) {
+            match self.turn(&mut client, stage) {
                 Ok(None) => {}
                 Ok(Some(text)) => return stage.complain(text),
                 Err(_) => return None,
@@ -86,7 +91,7 @@ impl Worker {
         None
     }
 
-    fn turn(&mut self, client: &mut Client) -> io::Result<Option<String>> {
+    fn turn(&mut self, client: &mut Client, stage: &Stage) -> io::Result<Option<String>> {
         let mut bytes = Vec::new();
         let mut expected = Vec::new();
         for _ in 0..self.depth {
@@ -109,7 +114,11 @@ impl Worker {
             if !good {
                 return Ok(Some(format!("{:?}, value {value}: {reply}", self.lines[at].place)));
             }
-            self.lines[at].know(value, Instant::now());
+            let now = Instant::now();
+            if stage.dying() {
+                return Ok(None);
+            }
+            self.lines[at].know(value, now);
         }
         Ok(None)
     }
@@ -200,6 +209,7 @@ impl Flusher {
                 Ok(reply) if reply.is_error() => {
                     return stage.complain(format!("{}: {reply}", words.join(" ")));
                 }
+                Ok(_) if stage.dying() => return None,
                 Ok(_) => self.acked = self.ops.len(),
                 Err(_) => return None,
             }
@@ -256,6 +266,9 @@ pub fn poll(port: u16, keys: &[String], stage: &Stage) -> Vec<(usize, i64, Insta
         words.extend(chosen.iter().map(|&at| keys[at].as_str()));
         let Ok(Reply::Array(values)) = client.try_call(&words) else { break };
         let now = Instant::now();
+        if stage.dying() {
+            break;
+        }
         for (at, value) in chosen.into_iter().zip(values) {
             if value.count() > highest[at] {
                 highest[at] = value.count();

@@ -70,6 +70,8 @@ impl World {
             writers.push(scope.spawn(move || flusher.run(port, stage)));
             let poller = scope.spawn(move || poll(port, keys, stage));
             let saver = scope.spawn(move || checkpoint(port, seed, stage));
+            // Also when the crash itself fails: the others would go on for ever.
+            let _stop = Stop(stage);
             crash(server, stage);
             stage.stop.store(true, Ordering::SeqCst);
             let ended = writers.into_iter().filter_map(|thread| thread.join().expect("a writer"));
@@ -124,6 +126,15 @@ impl World {
             line.rebase(survived);
         }
         broken
+    }
+}
+
+/// Tells everybody to stop when it goes.
+struct Stop<'a>(&'a Stage);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::SeqCst);
     }
 }
 
