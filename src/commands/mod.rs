@@ -1,5 +1,6 @@
 //! What each command means: pure functions and one table of rows.
 
+pub mod absent;
 pub mod admin;
 pub mod call;
 pub mod client;
@@ -7,6 +8,7 @@ pub mod command;
 pub mod connection;
 pub mod database;
 pub mod debug;
+pub mod debugging;
 pub mod digest;
 pub mod expire;
 pub mod hash;

@@ -6,6 +6,7 @@ use crate::commands::client::{ClientFilter, KillForm};
 use crate::commands::spec::Command;
 use crate::config::Config;
 use crate::config::values::Access;
+use crate::observe::info::choose::Choice;
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::reply::{Proto, Reply};
 
@@ -201,11 +202,8 @@ pub enum Ask {
         form: KillForm,
     },
 
-    /// INFO of these sections, lower case; empty: the default ones. `admin::write_info`.
-    Info {
-        /// `default`, `all`, `everything` or a section's name.
-        sections: Vec<String>,
-    },
+    /// INFO of these sections: `admin::write_info`.
+    Info(Choice),
     /// CONFIG GET: settings whose name matches any pattern. `admin::write_config`.
     ConfigGet {
         /// Glob patterns, lower case.
@@ -221,27 +219,53 @@ pub enum Ask {
     /// Writes the settings back to the configuration file, then `+OK`.
     ConfigRewrite,
 
-    /// The newest entries first, at most `count` (`None`: all). `admin::write_slowlog`.
+    /// The newest entries first: `admin::write_slowlog`.
     SlowlogGet {
-        /// How many.
-        count: Option<usize>,
+        /// At most so many.
+        count: usize,
     },
     /// An integer: entries in the slow log.
     SlowlogLen,
     /// Empties the slow log, then `+OK`.
     SlowlogReset,
 
-    /// Makes a snapshot; `+OK` when it is durable. `admin::write_saving`.
+    /// `admin::write_latest`.
+    LatencyLatest,
+    /// `admin::write_history`.
+    LatencyHistory {
+        /// Its name, lower case.
+        event: String,
+    },
+    /// An integer: how many of these events were forgotten.
+    LatencyReset {
+        /// Their names, lower case; empty: all.
+        events: Vec<String>,
+    },
+    /// `admin::write_histogram`.
+    LatencyHistogram {
+        /// Of these commands, lower case; empty: of all that ran.
+        commands: Vec<String>,
+    },
+
+    /// Makes a snapshot. `admin::start` decides; `admin::write_saving` when it is durable.
     Save,
-    /// Starts a snapshot. `admin::write_saving`.
+    /// Starts a snapshot. `admin::start` decides, `admin::write_saving` answers.
     BgSave(IfBusy),
-    /// Starts a rewrite of the log. `admin::write_saving`.
+    /// Starts a rewrite of the log. `admin::start` decides, `admin::write_saving` answers.
     BgRewriteAof,
+    /// Waits until what the session wrote is synced, if `local`, and for `millis` at most (0: as
+    /// long as it takes). `absent::write_waitaof`; with `local` and no log: `absent::NO_LOG`.
+    WaitAof {
+        /// This server's log is to be synced.
+        local: bool,
+        /// For so long.
+        millis: u64,
+    },
     /// An integer: when the last snapshot became durable, in seconds.
     LastSave,
-    /// Ends the server. No reply on success; `admin::write_shutdown_failed` otherwise.
+    /// Ends the server. No reply on success; `Error::SHUTDOWN_FAILED` otherwise.
     Shutdown(Shutdown),
-    /// Takes back a shutdown that waits: `+OK` or `admin::no_shutdown`.
+    /// Takes back a shutdown that waits: `+OK` or `Error::NO_SHUTDOWN`.
     ShutdownAbort,
 
     /// The whole server stands still for so long, then `+OK`.

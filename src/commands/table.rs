@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
-    admin, client, command, connection, database, expire, hash, hash_random, key, lcs, object,
-    scan, string, string_number, string_range, transaction,
+    absent, admin, client, command, connection, database, debugging, expire, hash, hash_random,
+    key, lcs, object, scan, string, string_number, string_range, transaction,
 };
 use crate::resp::args::Args;
 use crate::resp::error::Error;
@@ -28,11 +28,13 @@ pub const COMMANDS: &[&[Command]] = &[
     command::ROWS,
     transaction::ROWS,
     admin::ROWS,
+    debugging::ROWS,
+    absent::ROWS,
 ];
 
 /// All rows; subcommands are inside their containers.
 pub fn all() -> impl Iterator<Item = &'static Command> {
-    INDEX.iter().flatten().copied()
+    COMMANDS.iter().flat_map(|rows| rows.iter())
 }
 
 /// The row of a command, in whatever case its name is written.
