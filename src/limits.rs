@@ -1,5 +1,35 @@
 //! Every bound of the program, with its reason.
 
+/// Arguments of one request. Redis once had the same bound; above it a client is broken, and a
+/// table of spans stays at 8 MiB.
+pub const ARGS_MAX: usize = 1 << 20;
+
+/// Bytes of an inline request, and of the line that holds a count: a person or a script types
+/// less, and a line that never ends must not gather.
+pub const INLINE_MAX: usize = 64 << 10;
+
+/// Arguments of a request before AUTH: AUTH and HELLO with all their options need eight.
+pub const UNAUTHENTICATED_ARGS_MAX: usize = 10;
+
+/// Bytes of an argument before AUTH: a stranger may not make us hold more.
+pub const UNAUTHENTICATED_BULK_MAX: usize = 16 << 10;
+
+/// Bytes of one request that has not arrived whole (client-query-buffer-limit's default): room
+/// for an argument of the largest size and some more.
+pub const QUERY_BUFFER_MAX: usize = 1 << 30;
+
+/// A read buffer grows by at least its half, so that moving its bytes stays linear, and is given
+/// back above this size once it is empty: 10,000 idle clients hold 640 MiB at most, and a
+/// pipeline of 50 commands with ordinary values fits.
+pub const READ_BUFFER_KEEP: usize = 64 << 10;
+
+/// Spans that a parser keeps between requests (8 KiB); an MSET of a thousand keys comes once.
+pub const SPANS_KEEP: usize = 1024;
+
+/// Bytes of replies that wait for one normal client: one that does not read is closed before it
+/// takes the memory of others. Two pipelined replies of half the size still pass.
+pub const OUTPUT_BUFFER_MAX: usize = 256 << 20;
+
 /// Messages that wait in one core's inbox. The protocol bounds them (one envelope a connection
 /// and shard, a few control messages a core); with 10,000 connections on each of 64 cores that
 /// is below this. More means a sender without a bound, which is a bug.
@@ -40,3 +70,18 @@ pub const RECORD_PAYLOAD: usize = 1 << 20;
 
 /// A manifest: a line is below 300 bytes, and a shard has few. More is not a manifest.
 pub const MANIFEST_MAX: usize = 16 << 20;
+
+// How the bounds depend on each other.
+const _: () = {
+    // Spans are 32 bits wide, and count from the start of the request that is being read.
+    assert!(QUERY_BUFFER_MAX <= u32::MAX as usize);
+    // The longest argument must be able to arrive.
+    assert!(STRING_MAX + INLINE_MAX < QUERY_BUFFER_MAX);
+    // An inline request is given up on before the buffer that holds it is.
+    assert!(INLINE_MAX < QUERY_BUFFER_MAX);
+    // Ten thousand strangers with the largest request each stay below 2 GiB.
+    assert!(UNAUTHENTICATED_ARGS_MAX * UNAUTHENTICATED_BULK_MAX < (2 << 30) / 10_000);
+    assert!(UNAUTHENTICATED_ARGS_MAX < SPANS_KEEP && SPANS_KEEP < ARGS_MAX);
+    // A MULTI may queue at least one request of the largest size.
+    assert!(QUEUED_BYTES_MAX >= QUERY_BUFFER_MAX && QUEUED_COMMANDS_MAX >= ARGS_MAX);
+};

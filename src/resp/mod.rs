@@ -3,6 +3,7 @@
 pub mod args;
 pub mod buffer;
 pub mod error;
+pub mod inline;
 pub mod invalid;
 pub mod reply;
 pub mod request;

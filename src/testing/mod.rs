@@ -1,1 +1,4 @@
 //! To be written.
+
+#[cfg(test)]
+pub mod peer;
