@@ -2,6 +2,7 @@
 
 pub mod arena;
 pub mod checksum;
+pub mod extended;
 pub mod glob;
 pub mod ids;
 pub mod number;
