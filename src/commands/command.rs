@@ -1,7 +1,7 @@
 //! COMMAND and its subcommands: what the table says about itself.
 
+use crate::base::glob::matches;
 use crate::commands::hints::{self, CATEGORIES};
-use crate::commands::parse::matches;
 use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Command, Docs, Flags, KeySpec};
 use crate::commands::table;

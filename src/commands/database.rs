@@ -1,8 +1,8 @@
 //! Databases as a whole: counting, emptying, exchanging and listing their keys.
 
-use crate::base::ids::Db;
+use crate::base::glob;
 use crate::commands::call::{Call, Effect};
-use crate::commands::parse::{database, is, matches};
+use crate::commands::parse::{database, database_index, is};
 use crate::commands::row::{READ_FAST, WRITE_FAST, on, row};
 use crate::commands::scan::every_key;
 use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec, Merge};
@@ -108,15 +108,11 @@ fn check_flush(call: &Call<'_>) -> Result<(), Error> {
 }
 
 fn swapdb(call: &mut Call<'_>) -> Result<Effect, Error> {
+    // Both are read before either is looked for.
+    let read = |at, error| database_index(call.args.at(at)).map_err(|_| error);
+    let (a, b) = (read(1, Error::FIRST_DB)?, read(2, Error::SECOND_DB)?);
     let count = call.keys.databases();
-    // Redis reads both numbers before it looks at the range of either.
-    let read = |at, text| database(call.args.at(at), u16::MAX, Some(text));
-    let out_of_range = |db: &Db| db.0 >= count;
-    let (a, b) = match (read(1, "invalid first DB index"), read(2, "invalid second DB index")) {
-        (Ok(a), Ok(b)) if !out_of_range(&a) && !out_of_range(&b) => (a, b),
-        (Err(error), _) | (Ok(_), Err(error)) => return Err(error),
-        _ => return Err(Error::err("DB index is out of range")),
-    };
+    let (a, b) = (database(a, count)?, database(b, count)?);
     call.reply.ok();
     if a == b {
         return Ok(Effect::Nothing);
@@ -139,7 +135,7 @@ fn keys(call: &mut Call<'_>) -> Result<Effect, Error> {
     let (mut found, mut count) = (Vec::new(), 0);
     let mut names = Reply::new(&mut found, call.reply.proto());
     every_key(call.keys, call.db, |name, _| {
-        if matches(pattern, name) {
+        if glob::matches(pattern, name) {
             names.bulk(name);
             count += 1;
         }

@@ -2,7 +2,7 @@
 
 use crate::base::time::Millis;
 use crate::commands::call::{Call, Effect};
-use crate::commands::parse::{Unit, When, integer, invalid_expire, is};
+use crate::commands::parse::{Unit, When, integer, is};
 use crate::commands::row::{READ_FAST, WRITE_FAST, row};
 use crate::commands::spec::{Command, Docs};
 use crate::resp::args::{Args, OwnedArgs};
@@ -73,20 +73,16 @@ impl Condition {
                 word if is(word, "XX") => &mut condition.xx,
                 word if is(word, "GT") => &mut condition.gt,
                 word if is(word, "LT") => &mut condition.lt,
-                word => {
-                    let word = String::from_utf8_lossy(word);
-                    return Err(Error::Text(format!("ERR Unsupported option {word}").into()));
-                }
+                word => return Err(Error::unsupported_option(word)),
             };
             *flag = true;
         }
         let Condition { nx, xx, gt, lt } = condition;
         if nx && (xx || gt || lt) {
-            let text = "NX and XX, GT or LT options at the same time are not compatible";
-            return Err(Error::err(text));
+            return Err(Error::EXPIRE_NX);
         }
         if gt && lt {
-            return Err(Error::err("GT and LT options at the same time are not compatible"));
+            return Err(Error::EXPIRE_GT_LT);
         }
         Ok(condition)
     }
@@ -122,7 +118,7 @@ fn set_deadline(call: &mut Call<'_>, when: When, name: &str) -> Result<Effect, E
     let key = call.args.at(1);
     let condition = Condition::read(call.args.from(3))?;
     let amount = integer(call.args.at(2))?;
-    let new = when.moment(amount, call.now).ok_or_else(|| invalid_expire(name))?;
+    let new = when.moment(amount, call.now).ok_or_else(|| Error::invalid_expire(name))?;
     let allowed = call.keys.deadline(call.db, key).is_some_and(|old| condition.allows(old, new));
     call.reply.integer(i64::from(allowed));
     Ok(if allowed {

@@ -1,7 +1,8 @@
 //! Hashes: fields and their values.
 
+use crate::base::extended::Extended;
 use crate::commands::call::{Call, Effect};
-use crate::commands::parse::{cursor, integer, sum_of_floats};
+use crate::commands::parse::{cursor, float, float_sum, integer};
 use crate::commands::row::{READ_FAST, WRITE_FAST, WRITE_OOM_FAST, row};
 use crate::commands::scan::{Options, Scanned, reply_page};
 use crate::commands::spec::{Command, Docs, Flags};
@@ -197,11 +198,9 @@ fn hincrby(call: &mut Call<'_>) -> Result<Effect, Error> {
     let amount = integer(call.args.at(3))?;
     let old = match call.keys.hash(call.db, key)?.and_then(|hash| hash.get(field)) {
         None => 0,
-        Some(value) => integer(&value).map_err(|_| Error::err("hash value is not an integer"))?,
+        Some(value) => integer(&value).map_err(|_| Error::HASH_NOT_INTEGER)?,
     };
-    let new = old
-        .checked_add(amount)
-        .ok_or_else(|| Error::err("increment or decrement would overflow"))?;
+    let new = old.checked_add(amount).ok_or(Error::OVERFLOW)?;
     let mut digits = itoa::Buffer::new();
     call.keys.hash_or_new(call.db, key)?.set(field, digits.format(new).as_bytes());
     call.reply.integer(new);
@@ -210,20 +209,18 @@ fn hincrby(call: &mut Call<'_>) -> Result<Effect, Error> {
 
 fn hincrbyfloat(call: &mut Call<'_>) -> Result<Effect, Error> {
     let (key, field, amount) = (call.args.at(1), call.args.at(2), call.args.at(3));
-    // Checks the amount alone first: its error comes before that of the key.
-    let alone = sum_of_floats(b"0", amount, Error::NotFloat)
-        .map_err(|error| if error == Error::NotFloat { error } else { not_finite() })?;
-    let sum = match call.keys.hash(call.db, key)?.and_then(|hash| hash.get(field)) {
-        None => alone,
-        Some(value) => sum_of_floats(&value, amount, Error::err("hash value is not a float"))?,
+    let amount = float(amount)?;
+    if !amount.is_finite() {
+        return Err(Error::err("value is NaN or Infinity"));
+    }
+    let old = match call.keys.hash(call.db, key)?.and_then(|hash| hash.get(field)) {
+        None => Extended::ZERO,
+        Some(value) => float(&value).map_err(|_| Error::HASH_NOT_FLOAT)?,
     };
+    let sum = float_sum(&old, &amount)?;
     call.keys.hash_or_new(call.db, key)?.set(field, &sum);
     call.reply.bulk(&sum);
     Ok(Effect::Instead(OwnedArgs::of(&[b"HSET", key, field, &sum])))
-}
-
-fn not_finite() -> Error {
-    Error::err("value is NaN or Infinity")
 }
 
 /// Options are read only when there is a hash, as in Redis.

@@ -66,7 +66,7 @@ fn hrandfield(call: &mut Call<'_>) -> Result<Effect, Error> {
         (3, _) => Form::Fields,
         (4, proto) if is(call.args.at(3), "WITHVALUES") => {
             if count.unsigned_abs() > i64::MAX as u64 / 2 {
-                return Err(Error::err("value is out of range"));
+                return Err(Error::VALUE_RANGE);
             }
             if proto == Proto::Two { Form::Flat } else { Form::Pairs }
         }
@@ -93,7 +93,7 @@ fn repeated(
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let mark = reply.mark();
-    let too_long = || Error::err("value is out of range");
+    let too_long = || Error::VALUE_RANGE;
     let count = usize::try_from(count).map_err(|_| too_long())?;
     if count > RANDOM_REPLY_MAX {
         return Err(too_long());

@@ -1,8 +1,7 @@
 //! Keys whatever they hold: deleting, renaming, copying, moving, and asking what is there.
 
-use crate::base::ids::Db;
 use crate::commands::call::{Call, Effect};
-use crate::commands::parse::{database, is};
+use crate::commands::parse::{database, database_index, is};
 use crate::commands::row::{EVERY, FIRST_TWO, READ_FAST, WRITE_FAST, WRITE_OOM, on, row};
 use crate::commands::spec::{Across, Command, Docs, Flags, Merge};
 use crate::resp::args::OwnedArgs;
@@ -149,13 +148,13 @@ fn copy(call: &mut Call<'_>) -> Result<Effect, Error> {
             replace = true;
         } else if is(word, "DB") {
             let index = words.next().ok_or(Error::Syntax)?;
-            db = database(index, call.keys.databases(), None)?;
+            db = database(database_index(index)?, call.keys.databases())?;
         } else {
             return Err(Error::Syntax);
         }
     }
     if db == call.db && from == to {
-        return Err(same_object());
+        return Err(Error::SAME_OBJECT);
     }
     let wanted = call.keys.exists(call.db, from) && (replace || !call.keys.exists(db, to));
     call.reply.integer(i64::from(wanted));
@@ -168,9 +167,9 @@ fn copy(call: &mut Call<'_>) -> Result<Effect, Error> {
 
 fn move_(call: &mut Call<'_>) -> Result<Effect, Error> {
     let key = call.args.at(1);
-    let db: Db = database(call.args.at(2), call.keys.databases(), None)?;
+    let db = database(database_index(call.args.at(2))?, call.keys.databases())?;
     if db == call.db {
-        return Err(same_object());
+        return Err(Error::SAME_OBJECT);
     }
     let wanted = call.keys.exists(call.db, key) && !call.keys.exists(db, key);
     call.reply.integer(i64::from(wanted));
@@ -179,8 +178,4 @@ fn move_(call: &mut Call<'_>) -> Result<Effect, Error> {
     }
     call.keys.rename((call.db, key), (db, key));
     Ok(Effect::AsSent)
-}
-
-fn same_object() -> Error {
-    Error::err("source and destination objects are the same")
 }

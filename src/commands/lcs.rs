@@ -56,8 +56,7 @@ impl Options {
             }
         }
         if options.len && options.idx {
-            let text = "If you want both the length and indexes, please just use IDX.";
-            return Err(Error::err(text));
+            return Err(Error::LCS_LEN_IDX);
         }
         Ok(options)
     }
@@ -78,9 +77,7 @@ fn lcs(call: &mut Call<'_>) -> Result<Effect, Error> {
     // one bit, but accept the same.
     let cells = (a.len() as u128 + 1) * (b.len() as u128 + 1);
     if cells * 4 > STRING_MAX as u128 {
-        return Err(Error::err(
-            "Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
-        ));
+        return Err(Error::LCS_MEMORY);
     }
     let table = Table::new(&a, &b);
     if options.len {
@@ -100,7 +97,7 @@ fn lcs(call: &mut Call<'_>) -> Result<Effect, Error> {
 fn text(call: &mut Call<'_>, at: usize) -> Result<Vec<u8>, Error> {
     match call.keys.string(call.db, call.args.at(at)) {
         Ok(value) => Ok(value.map_or_else(Vec::new, |value| value.flat().to_vec())),
-        Err(_) => Err(Error::err("The specified keys must contain string values")),
+        Err(_) => Err(Error::LCS_TYPE),
     }
 }
 

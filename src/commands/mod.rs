@@ -30,3 +30,6 @@ pub mod string_range;
 pub mod table;
 pub mod transaction;
 pub mod words;
+
+#[cfg(test)]
+mod tests;

@@ -138,13 +138,7 @@ fn idletime(call: &mut Call<'_>) -> Result<Effect, Error> {
 
 /// Accesses are not counted: no LFU policy can be selected.
 fn freq(call: &mut Call<'_>) -> Result<Effect, Error> {
-    about(call, |_, _| {
-        Err(Error::err(
-            "An LFU maxmemory policy is not selected, access frequency not tracked. Please note \
-             that when switching between policies at runtime LRU and LFU data will take some time \
-             to adjust.",
-        ))
-    })
+    about(call, |_, _| Err(Error::NO_LFU))
 }
 
 /// The size is exact here; SAMPLES is checked and has no meaning.

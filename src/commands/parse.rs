@@ -2,9 +2,10 @@
 
 use std::ops::RangeInclusive;
 
+use crate::base::extended::Extended;
 use crate::base::ids::Db;
+use crate::base::number;
 use crate::base::time::Millis;
-use crate::commands::words;
 use crate::resp::error::Error;
 
 /// The unit of a time that a client names.
@@ -55,18 +56,13 @@ impl When {
     pub fn deadline(self, arg: &[u8], now: Millis, command: &str) -> Result<Millis, Error> {
         let amount = integer(arg)?;
         let moment = if amount > 0 { self.moment(amount, now) } else { None };
-        moment.and_then(millis).ok_or_else(|| invalid_expire(command))
+        moment.and_then(millis).ok_or_else(|| Error::invalid_expire(command))
     }
 }
 
 /// A moment that is above zero.
 fn millis(moment: i64) -> Option<Millis> {
     u64::try_from(moment).ok().filter(|moment| *moment > 0).map(Millis)
-}
-
-/// The error for a deadline that cannot be.
-pub fn invalid_expire(command: &str) -> Error {
-    Error::Text(format!("ERR invalid expire time in '{command}' command").into())
 }
 
 /// Is the argument this word, in whatever case?
@@ -76,7 +72,7 @@ pub fn is(arg: &[u8], word: &str) -> bool {
 
 /// A 64-bit integer.
 pub fn integer(arg: &[u8]) -> Result<i64, Error> {
-    words::integer(arg).ok_or(Error::NotInteger)
+    number::parse_i64(arg).ok_or(Error::NotInteger)
 }
 
 /// An integer within a range.
@@ -86,23 +82,24 @@ pub fn integer_in(arg: &[u8], range: RangeInclusive<i64>) -> Result<i64, Error> 
         return Ok(value);
     }
     let (min, max) = range.into_inner();
-    let text = format!("ERR value is out of range, value must between {min} and {max}");
-    Err(Error::Text(text.into()))
+    Err(Error::value_between(min, max))
 }
 
 /// An integer that is not negative.
 pub fn not_negative(arg: &[u8]) -> Result<u64, Error> {
-    u64::try_from(integer(arg)?).map_err(|_| Error::err("value is out of range, must be positive"))
+    u64::try_from(integer(arg)?).map_err(|_| Error::NOT_POSITIVE)
 }
 
-/// A database's number. `invalid` is the error for what is no 32-bit integer, where a command has
-/// one of its own.
-pub fn database(arg: &[u8], databases: u16, invalid: Option<&'static str>) -> Result<Db, Error> {
-    let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
-    let index = integer_in(arg, range).map_err(|error| invalid.map_or(error, Error::err))?;
+/// A 32-bit number that may be a database's.
+pub fn database_index(arg: &[u8]) -> Result<i64, Error> {
+    integer_in(arg, i64::from(i32::MIN)..=i64::from(i32::MAX))
+}
+
+/// The database with that number.
+pub fn database(index: i64, databases: u16) -> Result<Db, Error> {
     match u16::try_from(index) {
         Ok(index) if index < databases => Ok(Db(index)),
-        _ => Err(Error::err("DB index is out of range")),
+        _ => Err(Error::DB_INDEX),
     }
 }
 
@@ -114,15 +111,16 @@ pub fn cursor(arg: &[u8]) -> Result<u64, Error> {
         .ok()
         .filter(|_| plain)
         .and_then(|text| text.parse().ok())
-        .ok_or_else(|| Error::err("invalid cursor"))
+        .ok_or(Error::CURSOR)
 }
 
-/// Does the pattern match the text?
-pub fn matches(_pattern: &[u8], _text: &[u8]) -> bool {
-    todo!("base::glob")
+/// A number in extended precision, which may be infinite.
+pub fn float(text: &[u8]) -> Result<Extended, Error> {
+    Extended::parse(text).ok_or(Error::NotFloat)
 }
 
-/// The sum of two numbers in text, as Redis prints it; `unread` is the error when `a` is none.
-pub fn sum_of_floats(_a: &[u8], _b: &[u8], _unread: Error) -> Result<Vec<u8>, Error> {
-    todo!("base::number")
+/// The sum in the form that is stored.
+pub fn float_sum(a: &Extended, b: &Extended) -> Result<Vec<u8>, Error> {
+    let sum = a.finite_sum(b).ok_or(Error::NAN_OR_INFINITY)?;
+    Ok(sum.text())
 }

@@ -1,8 +1,9 @@
 //! SCAN, and the options that it shares with HSCAN.
 
+use crate::base::glob;
 use crate::base::ids::Db;
 use crate::commands::call::{Call, Effect};
-use crate::commands::parse::{cursor, integer, is, matches};
+use crate::commands::parse::{cursor, integer, is};
 use crate::commands::row::{on, row};
 use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec};
 use crate::keyspace::keyspace::Keyspace;
@@ -81,7 +82,7 @@ impl<'a> Options<'a> {
 
     /// Does the name match the pattern?
     pub fn matches(&self, name: &[u8]) -> bool {
-        self.pattern.is_none_or(|pattern| matches(pattern, name))
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, name))
     }
 
     fn takes(&self, kind: Kind) -> bool {

@@ -207,8 +207,9 @@ fn set(call: &mut Call<'_>) -> Result<Effect, Error> {
     let options = Options::read(call.args.from(3), Family::Set)?;
     let expiry = match options.life {
         Life::Until(when, amount) => Expiry::At(when.deadline(amount, call.now, "set")?),
-        Life::Keep => Expiry::Keep,
-        Life::Unsaid | Life::Persist => Expiry::Clear,
+        // The deadline of a key that has expired is not kept, and a replay must not keep it.
+        Life::Keep if call.keys.exists(call.db, key) => Expiry::Keep,
+        Life::Keep | Life::Unsaid | Life::Persist => Expiry::Clear,
     };
     if options.get {
         reply_string(call)?;
@@ -247,7 +248,7 @@ fn delete(call: &mut Call<'_>, key: &[u8]) -> Effect {
 }
 
 /// The SET that has this result.
-fn set_args(key: &[u8], value: &[u8], expiry: Expiry) -> OwnedArgs {
+pub fn set_args(key: &[u8], value: &[u8], expiry: Expiry) -> OwnedArgs {
     let mut args = OwnedArgs::of(&[b"SET", key, value]);
     match expiry {
         Expiry::Clear => {}

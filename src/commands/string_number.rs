@@ -1,11 +1,12 @@
 //! Strings as numbers: INCR, DECR and their relatives.
 
+use crate::base::extended::Extended;
 use crate::commands::call::{Call, Effect};
-use crate::commands::parse::{integer, sum_of_floats};
+use crate::commands::parse::{float, float_sum, integer};
 use crate::commands::row::{WRITE_OOM_FAST, row};
 use crate::commands::spec::{Command, Docs};
+use crate::commands::string::set_args;
 use crate::keyspace::keyspace::Expiry;
-use crate::resp::args::OwnedArgs;
 use crate::resp::error::Error;
 
 /// The rows of this file.
@@ -45,35 +46,40 @@ fn incrby(call: &mut Call<'_>) -> Result<Effect, Error> {
 
 fn decrby(call: &mut Call<'_>) -> Result<Effect, Error> {
     let amount = integer(call.args.at(2))?;
-    let amount = amount.checked_neg().ok_or_else(|| Error::err("decrement would overflow"))?;
+    let amount = amount.checked_neg().ok_or(Error::DECREMENT_OVERFLOW)?;
     add(call, amount)
 }
 
-/// Adds to the integer at the first key; a missing key counts as 0.
+/// Adds to the integer at the first key; a missing key counts as 0. What made it missing may be
+/// its deadline, of which a replay knows nothing: then the effect is the value itself.
 fn add(call: &mut Call<'_>, amount: i64) -> Result<Effect, Error> {
     let key = call.args.at(1);
     let old = match call.keys.string(call.db, key)? {
-        None => 0,
+        None => None,
         Some(value) if value.len() > NUMBER_MAX => return Err(Error::NotInteger),
-        Some(value) => integer(&value.flat())?,
+        Some(value) => Some(integer(&value.flat())?),
     };
-    let new = old
-        .checked_add(amount)
-        .ok_or_else(|| Error::err("increment or decrement would overflow"))?;
+    let new = old.unwrap_or(0).checked_add(amount).ok_or(Error::OVERFLOW)?;
     let mut digits = itoa::Buffer::new();
-    call.keys.set_string(call.db, key, digits.format(new).as_bytes(), Expiry::Keep);
+    let digits = digits.format(new).as_bytes();
     call.reply.integer(new);
-    Ok(Effect::AsSent)
+    if old.is_some() {
+        call.keys.set_string(call.db, key, digits, Expiry::Keep);
+        return Ok(Effect::AsSent);
+    }
+    call.keys.set_string(call.db, key, digits, Expiry::Clear);
+    Ok(Effect::Instead(set_args(key, digits, Expiry::Clear)))
 }
 
 fn incrbyfloat(call: &mut Call<'_>) -> Result<Effect, Error> {
     let (key, amount) = (call.args.at(1), call.args.at(2));
-    let sum = match call.keys.string(call.db, key)? {
-        None => sum_of_floats(b"0", amount, Error::NotFloat)?,
+    let (old, expiry) = match call.keys.string(call.db, key)? {
+        None => (Extended::ZERO, Expiry::Clear),
         Some(value) if value.len() > NUMBER_MAX => return Err(Error::NotFloat),
-        Some(value) => sum_of_floats(&value.flat(), amount, Error::NotFloat)?,
+        Some(value) => (float(&value.flat())?, Expiry::Keep),
     };
-    call.keys.set_string(call.db, key, &sum, Expiry::Keep);
+    let sum = float_sum(&old, &float(amount)?)?;
+    call.keys.set_string(call.db, key, &sum, expiry);
     call.reply.bulk(&sum);
-    Ok(Effect::Instead(OwnedArgs::of(&[b"SET", key, &sum, b"KEEPTTL"])))
+    Ok(Effect::Instead(set_args(key, &sum, expiry)))
 }

@@ -93,8 +93,7 @@ fn part(start: i64, end: i64, len: usize) -> Range<usize> {
 
 fn setrange(call: &mut Call<'_>) -> Result<Effect, Error> {
     let (key, bytes) = (call.args.at(1), call.args.at(3));
-    let offset = usize::try_from(integer(call.args.at(2))?)
-        .map_err(|_| Error::err("offset is out of range"))?;
+    let offset = usize::try_from(integer(call.args.at(2))?).map_err(|_| Error::OFFSET)?;
     let old = call.keys.string(call.db, key)?.map_or(0, |value| value.len());
     if bytes.is_empty() {
         call.reply.integer(old as i64);
@@ -110,7 +109,7 @@ fn setrange(call: &mut Call<'_>) -> Result<Effect, Error> {
 fn check_length(base: usize, more: usize) -> Result<(), Error> {
     match base.checked_add(more) {
         Some(total) if total <= STRING_MAX => Ok(()),
-        _ => Err(Error::err("string exceeds maximum allowed size (proto-max-bulk-len)")),
+        _ => Err(Error::STRING_TOO_LONG),
     }
 }
 

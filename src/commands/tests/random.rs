@@ -1,0 +1,266 @@
+//! Random commands, grown from templates.
+
+use crate::base::prng::Prng;
+
+/// What a template is made of, separated by blanks: a word; `(a|b)` one of them; `?x` perhaps;
+/// `+x` once to three times; and small letters that stand for arguments:
+/// `k` a key, `h` a field, `v` a value, `i` an integer, `f` a number, `s` a distance in time,
+/// `sss` a longer one, `e` one that is refused or past, `a` a point in time in seconds, `A` the
+/// same in milliseconds, `b` and `B` those ahead only, `g` a pattern, `d` a database.
+pub const STRINGS: &[&str] = &[
+    "GET k",
+    "SET k v",
+    "SET k v ?(NX|XX) ?GET ?(KEEPTTL|EX s|PX sss|EXAT b|PXAT B)",
+    "SET k v ?(EX e|PX e|KEEPTTL|GET|NX|XX|PERSIST) ?(EX e|PXAT e|XX|v)",
+    "SETNX k v",
+    "SETEX k (s|e) v",
+    "PSETEX k (sss|e) v",
+    "GETSET k v",
+    "GETDEL k",
+    "GETEX k ?(PERSIST|EX s|PX sss|EXAT a|PXAT A|EX e|v) ?PERSIST",
+    "MGET +k",
+    "MSET +(k v) ?k",
+    "MSETNX +(k v) ?k",
+    "INCR k",
+    "DECR k",
+    "INCRBY k i",
+    "DECRBY k i",
+    "INCRBYFLOAT k f",
+    "APPEND k v",
+    "STRLEN k",
+    "GETRANGE k i i",
+    "SUBSTR k i i",
+    "SETRANGE k i v",
+    "LCS k k ?(LEN|IDX) ?(MINMATCHLEN i) ?WITHMATCHLEN ?v",
+];
+
+pub const KEYS: &[&str] = &[
+    "DEL +k",
+    "UNLINK +k",
+    "EXISTS +k",
+    "TOUCH +k",
+    "TYPE k",
+    "RENAME k k",
+    "RENAMENX k k",
+    "COPY k k ?(DB d) ?REPLACE ?v",
+    "MOVE k d",
+    "DBSIZE",
+    "SWAPDB d d",
+    "KEYS g",
+    "SCAN 0 COUNT 1000 ?(MATCH g) ?(TYPE (string|hash|list|v))",
+    "(SCAN|HSCAN k) (0|5|x|9e99) ?(COUNT|MATCH|TYPE|v) ?(COUNT i)",
+    "EXPIRE k (s|e) ?(NX|XX|GT|LT)",
+    "PEXPIRE k (sss|e)",
+    "(EXPIREAT|PEXPIREAT) k (a|A|i) ?(NX|XX|GT|LT) ?(NX|XX|GT|LT|v)",
+    "(EXPIREAT|PEXPIREAT) k (a|A)",
+    "(TTL|PTTL|EXPIRETIME|PEXPIRETIME) k",
+    "PERSIST k",
+    "OBJECT (ENCODING|FREQ|REFCOUNT) k",
+    "MEMORY USAGE k ?(SAMPLES i) ?v",
+    "DEBUG DIGEST-VALUE +k",
+];
+
+pub const HASHES: &[&str] = &[
+    "HSET k +(h v) ?h",
+    "HMSET k +(h v) ?h",
+    "HSETNX k h v",
+    "HGET k h",
+    "HMGET k +h",
+    "HDEL k +h",
+    "HEXISTS k h",
+    "HLEN k",
+    "HSTRLEN k h",
+    "HGETALL k",
+    "HKEYS k",
+    "HVALS k",
+    "HINCRBY k h i",
+    "HINCRBYFLOAT k h f",
+    "HSCAN k 0 COUNT 1000 ?(MATCH g)",
+    "HRANDFIELD k ?i ?WITHVALUES ?v",
+];
+
+/// Commands that are rare because they end what the others have built up.
+pub const RARE: &[&str] = &["FLUSHDB ?(ASYNC|SYNC|v)", "FLUSHALL ?SYNC", "SELECT (0|0|0|1|2|15|x)"];
+
+/// Grows commands.
+pub struct Grower {
+    pub prng: Prng,
+    /// Milliseconds that the points in time lie around.
+    pub now: u64,
+}
+
+impl Grower {
+    /// One command.
+    pub fn command(&mut self) -> Vec<Vec<u8>> {
+        let list = match self.prng.below(100) {
+            0..40 => STRINGS,
+            40..65 => HASHES,
+            65..99 => KEYS,
+            _ => RARE,
+        };
+        let template = list[self.prng.below(list.len() as u64) as usize];
+        let mut words = Vec::new();
+        self.grow(template, &mut words);
+        words
+    }
+
+    fn grow(&mut self, template: &str, words: &mut Vec<Vec<u8>>) {
+        for part in split(template, ' ') {
+            self.part(part, words);
+        }
+    }
+
+    fn part(&mut self, part: &str, words: &mut Vec<Vec<u8>>) {
+        if let Some(rest) = part.strip_prefix('?') {
+            if self.prng.chance(1, 3) {
+                self.part(rest, words);
+            }
+        } else if let Some(rest) = part.strip_prefix('+') {
+            for _ in 0..=self.prng.below(3) {
+                self.part(rest, words);
+            }
+        } else if part.starts_with('(') {
+            let inside = &part[1..part.len() - 1];
+            let choices = split(inside, '|');
+            let choice = choices[self.prng.below(choices.len() as u64) as usize];
+            self.grow(choice, words);
+        } else {
+            let word = self.word(part);
+            words.push(word);
+        }
+    }
+
+    fn word(&mut self, part: &str) -> Vec<u8> {
+        match part {
+            "k" => self.pick(&["a", "b", "c", "d", "key:1", "key:2", "{t}x", "", "h1", "h2", "h3"]),
+            "h" => match self.prng.below(4) {
+                0 => format!("field{}", self.prng.below(200)).into_bytes(),
+                _ => self.pick(&["f", "g", "1", "2", "", "a\0b"]),
+            },
+            "v" => self.value(),
+            "i" => self.pick(&[
+                "0",
+                "1",
+                "2",
+                "3",
+                "5",
+                "10",
+                "-1",
+                "-2",
+                "-7",
+                "100",
+                "2147483648",
+                "536870912",
+                "9223372036854775807",
+                "-9223372036854775808",
+                "9223372036854775808",
+                "x",
+                "01",
+                " 1",
+                "1 ",
+                "",
+                "-0",
+                "+1",
+                "9223372036854775",
+            ]),
+            "f" => self.pick(&[
+                "0",
+                "1",
+                "-1",
+                "1.5",
+                "0.1",
+                "0.2",
+                "-2.25",
+                "1e3",
+                "3.0e-5",
+                "5e2",
+                "x",
+                "",
+                " 1",
+                "1 ",
+                "inf",
+                "nan",
+                "1e",
+                "0x10",
+                "123456789012345678",
+                ".5",
+                "5.",
+                "+1",
+                "1e17",
+                "-inf",
+            ]),
+            // Never the same twice, so that no comparison depends on the very millisecond.
+            "s" => (10_000 + self.prng.below(1_000_000)).to_string().into_bytes(),
+            "sss" => (10_000_000 + self.prng.below(1_000_000_000)).to_string().into_bytes(),
+            "e" => self.pick(&[
+                "0",
+                "-1",
+                "x",
+                "",
+                "01",
+                "9223372036854775807",
+                "-9223372036854775808",
+            ]),
+            "a" => self.point(1000),
+            "A" => self.point(1),
+            "b" => self.ahead(1000),
+            "B" => self.ahead(1),
+            "g" => self.pick(&["*", "?", "a*", "h?", "key:*", "[ab]", "f*", "\\a", "*1*", "x", ""]),
+            "d" => self.pick(&["0", "0", "1", "2", "15", "16", "-1", "x", "99999999999"]),
+            literal => {
+                if self.prng.chance(1, 8) {
+                    literal.to_ascii_lowercase().into_bytes()
+                } else {
+                    literal.as_bytes().to_vec()
+                }
+            }
+        }
+    }
+
+    fn pick(&mut self, choices: &[&str]) -> Vec<u8> {
+        choices[self.prng.below(choices.len() as u64) as usize].as_bytes().to_vec()
+    }
+
+    /// A point in time: seldom past, mostly far ahead.
+    fn point(&mut self, unit: u64) -> Vec<u8> {
+        if self.prng.chance(1, 8) {
+            return (1 + self.prng.below(self.now / unit)).to_string().into_bytes();
+        }
+        self.ahead(unit)
+    }
+
+    fn ahead(&mut self, unit: u64) -> Vec<u8> {
+        let at = self.now + 10_000_000 + self.prng.below(1_000_000_000);
+        (at / unit).to_string().into_bytes()
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        match self.prng.below(12) {
+            0..4 => self.word("i"),
+            4..6 => self.word("f"),
+            6 => vec![b'x'; self.prng.below(100) as usize],
+            7 => (0..self.prng.below(40)).map(|_| self.prng.next() as u8).collect(),
+            8 => vec![b'y'; 40 + self.prng.below(8) as usize],
+            9 => "NX".into(),
+            _ => self.pick(&["foo", "bar", "ohmytext", "mynewtext", "hello world"]),
+        }
+    }
+}
+
+/// Splits at a character that is not inside parentheses.
+fn split(text: &str, at: char) -> Vec<&str> {
+    let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
+    for (index, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            c if c == at && depth == 0 => {
+                parts.push(&text[start..index]);
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
