@@ -86,7 +86,7 @@ fn hmset(call: &mut Call<'_>) -> Result<Effect, Error> {
 /// Sets all fields and values that follow the key; says how many fields are new.
 fn set_fields(call: &mut Call<'_>, name: &str) -> Result<i64, Error> {
     let args: Args<'_> = call.args;
-    if args.len() % 2 == 1 {
+    if !args.len().is_multiple_of(2) {
         return Err(Error::WrongArity(name.to_owned()));
     }
     let mut hash = call.keys.hash_or_new(call.db, args.at(1))?;

@@ -359,7 +359,7 @@ fn pairs<'a>(
     args: Args<'a>,
     name: &str,
 ) -> Result<impl Iterator<Item = (&'a [u8], &'a [u8])>, Error> {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(Error::WrongArity(name.to_owned()));
     }
     Ok((1..args.len()).step_by(2).map(move |at| (args.at(at), args.at(at + 1))))
