@@ -1,1 +1,27 @@
-//! The real binary over TCP.
+//! The real binary over TCP: starting and stopping, hostile clients, many shards as one database.
+
+#[path = "process/admin.rs"]
+mod admin;
+#[path = "process/hostile.rs"]
+mod hostile;
+#[path = "process/lifecycle.rs"]
+mod lifecycle;
+#[path = "process/shards.rs"]
+mod shards;
+#[path = "process/tools.rs"]
+mod tools;
+
+mod harness;
+
+use harness::peers;
+use harness::server::{Kind, Launch};
+
+/// The server under test, for a test of what only it promises.
+fn ours() -> Option<Launch> {
+    let launch = Launch::basalt();
+    if launch.kind() == Kind::Redis {
+        peers::say("skipped: a promise of Basalt alone");
+        return None;
+    }
+    Some(launch)
+}

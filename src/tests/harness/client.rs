@@ -131,6 +131,18 @@ impl Client {
         (0..count).map(|_| self.read()).collect()
     }
 
+    /// Makes so many string keys `name:0`, `name:1`, ... (DEBUG POPULATE does not go through the log
+    /// of a redis-server).
+    pub fn populate(&mut self, name: &str, count: u64) {
+        for start in (0..count).step_by(500) {
+            let mut words = vec!["MSET".to_owned()];
+            for n in start..count.min(start + 500) {
+                words.extend([format!("{name}:{n}"), format!("value:{n}")]);
+            }
+            assert_eq!(self.try_call(&words).expect("a reply").text(), "OK");
+        }
+    }
+
     /// The fields of INFO with this section.
     pub fn info(&mut self, section: &str) -> std::collections::BTreeMap<String, String> {
         let text = self.call(&["INFO", section]).text();

@@ -138,6 +138,11 @@ impl Disk {
         self.mount_image().expect("the file system mounts again");
     }
 
+    /// Forbids all writes.
+    pub fn read_only(&self) {
+        run("mount", &["-o", "remount,ro", text(&self.mounted)]).expect("a read-only disk");
+    }
+
     /// Gives the file system (or the one below a thin one) this size.
     pub fn resize(&self, megabytes: u32) {
         let point = self.points.last().expect("a mount point");

@@ -34,6 +34,7 @@ pub struct Launch {
     home: TempDir,
     dir: PathBuf,
     port: u16,
+    file: Option<PathBuf>,
     args: Vec<String>,
     starts: AtomicU32,
 }
@@ -85,7 +86,7 @@ impl Launch {
         }
         let args = args.into_iter().map(str::to_owned).collect();
         let starts = AtomicU32::new(0);
-        Launch { kind, program, home, dir, port: free_port(), args, starts }
+        Launch { kind, program, home, dir, port: free_port(), file: None, args, starts }
     }
 
     /// Which server it is.
@@ -120,6 +121,12 @@ impl Launch {
         self
     }
 
+    /// A configuration file; the flags come after it.
+    pub fn file(mut self, file: &Path) -> Launch {
+        self.file = Some(file.to_owned());
+        self
+    }
+
     /// More settings, as flags.
     pub fn with(mut self, args: &[&str]) -> Launch {
         self.args.extend(args.iter().map(|&arg| arg.to_owned()));
@@ -146,9 +153,8 @@ impl Launch {
         self.with(&["--appendonly", "yes", "--appendfsync", policy, "--save", ""])
     }
 
-    /// The command as it will be run, with these flags at the end.
-    fn command(&self, extra: &[&str], log: File) -> Command {
-        // The kernel kills the server when the test dies of whatever cause.
+    /// The program, which the kernel kills when the test dies of whatever cause.
+    fn guarded(&self) -> Command {
         let mut command = match peers::find("setpriv") {
             Some(setpriv) => {
                 let mut command = Command::new(setpriv);
@@ -157,18 +163,41 @@ impl Launch {
             }
             None => Command::new(&self.program),
         };
+        command.current_dir(self.home.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// The command as it will be run, with these flags at the end.
+    fn command(&self, extra: &[&str], log: File) -> Command {
+        let mut command = self.guarded();
+        command.args(&self.file);
         command.arg("--port").arg(self.port.to_string()).arg("--dir").arg(&self.dir);
-        command.args(&self.args).args(extra).current_dir(self.home.path()).stdin(Stdio::null());
+        command.args(&self.args).args(extra);
         command.stderr(log.try_clone().expect("a second handle")).stdout(log);
         command
     }
 
+    /// Runs the program with these words only, until it ends: its exit code and all it said.
+    pub fn run_bare(&self, args: &[&str]) -> (Option<i32>, String) {
+        let mut server = self.follow(|log| {
+            let mut command = self.guarded();
+            command.args(args).stderr(log.try_clone().expect("a second handle")).stdout(log);
+            command
+        });
+        let code = server.wait().code();
+        (code, server.log())
+    }
+
     /// Starts the process without waiting for anything.
     pub fn spawn(&self, extra: &[&str]) -> Server {
+        self.follow(|log| self.command(extra, log))
+    }
+
+    fn follow(&self, command: impl FnOnce(File) -> Command) -> Server {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let log = self.home.path().join(format!("log.{number}"));
         let file = File::create(&log).expect("a log file");
-        let child = self.command(extra, file).spawn().expect("the server's process");
+        let child = command(file).spawn().expect("the server's process");
         Server { child, port: self.port, log, status: None }
     }
 
@@ -305,10 +334,19 @@ impl Server {
         Duration::from_millis((ticks(11) + ticks(12)) * 10)
     }
 
+    /// Address space in bytes: memory that was only reserved counts.
+    pub fn reserved(&self) -> u64 {
+        self.pages(0)
+    }
+
     /// Resident memory in bytes.
     pub fn resident(&self) -> u64 {
+        self.pages(1)
+    }
+
+    fn pages(&self, field: usize) -> u64 {
         let text = fs::read_to_string(format!("/proc/{}/statm", self.pid())).unwrap_or_default();
-        text.split(' ').nth(1).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) * 4096
+        text.split(' ').nth(field).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) * 4096
     }
 }
 

@@ -1,0 +1,330 @@
+//! What operators and their tools ask: saves, INFO, CLIENT, expiry.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::harness::client::{Client, encode};
+use super::harness::server::{Launch, Server};
+use super::ours;
+
+/// Waits until no checkpoint of any kind is running or waiting.
+fn settled(client: &mut Client) {
+    let start = Instant::now();
+    loop {
+        let info = client.info("persistence");
+        let zero = |name: &str| info.get(name).is_some_and(|value| value == "0");
+        if zero("rdb_bgsave_in_progress")
+            && zero("aof_rewrite_in_progress")
+            && zero("aof_rewrite_scheduled")
+        {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "a save does not end");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Sends lines in one go; the texts of the replies.
+fn texts(client: &mut Client, lines: &[&str]) -> Vec<String> {
+    let words = |line: &&str| encode(&line.split(' ').collect::<Vec<_>>());
+    let bytes: Vec<u8> = lines.iter().flat_map(words).collect();
+    let replies = client.batch(&bytes, lines.len()).expect("replies");
+    replies.iter().map(|reply| reply.text()).collect()
+}
+
+#[test]
+fn overlapping_saves_are_answered_as_in_redis() {
+    let launch = Launch::basalt().logged("everysec").shards(2);
+    let server = launch.start();
+    let mut client = server.client();
+    client.populate("key", 300_000);
+    settled(&mut client);
+    let replies = texts(&mut client, &["BGSAVE", "BGSAVE", "SAVE", "BGREWRITEAOF"]);
+    let expected = [
+        "Background saving started",
+        "-ERR Background save already in progress",
+        "-ERR Background save already in progress",
+        "Background append only file rewriting scheduled",
+    ];
+    assert_eq!(replies, expected);
+    settled(&mut client);
+    let replies =
+        texts(&mut client, &["BGREWRITEAOF", "BGREWRITEAOF", "BGSAVE", "BGSAVE SCHEDULE"]);
+    let expected = [
+        "Background append only file rewriting started",
+        "-ERR Background append only file rewriting already in progress",
+        "-ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE \
+         in order to schedule a BGSAVE whenever possible.",
+        "Background saving scheduled",
+    ];
+    assert_eq!(replies, expected);
+    thread::sleep(Duration::from_millis(300));
+    settled(&mut client);
+    assert_eq!(client.line("SAVE").text(), "OK");
+    let info = client.info("persistence");
+    assert_eq!(info["rdb_last_bgsave_status"], "ok");
+    assert_eq!(info["aof_last_bgrewrite_status"], "ok");
+}
+
+#[test]
+fn save_does_not_block_other_clients() {
+    let Some(launch) = ours() else { return };
+    let launch = launch.logged("everysec").shards(2);
+    let server = launch.start();
+    let mut client = server.client();
+    client.populate("key", 300_000);
+    let mut saver = server.client();
+    saver.send(&encode(&["SAVE"])).expect("sent");
+    let mut count = 0;
+    let mut slowest = Duration::ZERO;
+    saver.stream().set_nonblocking(true).expect("a socket");
+    loop {
+        let start = Instant::now();
+        client.ok("INCR meanwhile");
+        slowest = slowest.max(start.elapsed());
+        count += 1;
+        match saver.stream().peek(&mut [0]) {
+            Ok(_) => break,
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(e) => panic!("{e}"),
+        }
+    }
+    saver.stream().set_nonblocking(false).expect("a socket");
+    assert_eq!(saver.read().expect("a reply").text(), "OK");
+    assert!(count > 5, "SAVE left room for {count} commands only, the slowest took {slowest:?}");
+}
+
+#[test]
+fn saves_are_counted() {
+    let launch = Launch::basalt().logged("everysec").shards(2);
+    let server = launch.start();
+    let mut client = server.client();
+    for n in 0..10 {
+        client.ok(&format!("SET key:{n} 1"));
+    }
+    assert_eq!(client.info("persistence")["rdb_changes_since_last_save"], "10");
+    let before = client.line("LASTSAVE").int();
+    thread::sleep(Duration::from_millis(1100));
+    client.ok("BGSAVE");
+    settled(&mut client);
+    let info = client.info("persistence");
+    assert_eq!(info["rdb_changes_since_last_save"], "0");
+    assert!(client.line("LASTSAVE").int() > before);
+    assert_eq!(info["rdb_last_save_time"], client.line("LASTSAVE").int().to_string());
+}
+
+#[test]
+fn a_save_point_saves() {
+    let launch = Launch::basalt().with(&["--appendonly", "no", "--save", "1 5"]).shards(2);
+    let mut server = launch.start();
+    let mut client = server.client();
+    let before = client.info("persistence")["rdb_saves"].clone();
+    for n in 0..10 {
+        client.ok(&format!("SET key:{n} 1"));
+    }
+    let start = Instant::now();
+    while client.info("persistence")["rdb_saves"] == before {
+        assert!(start.elapsed() < Duration::from_secs(15), "no save after a second and 10 changes");
+        thread::sleep(Duration::from_millis(50));
+    }
+    settled(&mut client);
+    server.kill();
+    assert_eq!(launch.start().client().line("DBSIZE").int(), 10);
+}
+
+/// Fields that dashboards and exporters read, by section.
+const FIELDS: &[(&str, &str)] = &[
+    (
+        "server",
+        "redis_version redis_mode os arch_bits process_id run_id tcp_port uptime_in_seconds \
+         uptime_in_days hz config_file",
+    ),
+    ("clients", "connected_clients maxclients blocked_clients"),
+    (
+        "memory",
+        "used_memory used_memory_human used_memory_rss used_memory_peak maxmemory \
+         maxmemory_policy mem_fragmentation_ratio",
+    ),
+    (
+        "persistence",
+        "loading async_loading current_cow_peak current_cow_size current_fork_perc \
+         current_save_keys_processed current_save_keys_total rdb_changes_since_last_save \
+         rdb_bgsave_in_progress rdb_last_save_time rdb_last_bgsave_status \
+         rdb_last_bgsave_time_sec rdb_current_bgsave_time_sec rdb_saves rdb_last_cow_size \
+         rdb_last_load_keys_expired rdb_last_load_keys_loaded aof_enabled \
+         aof_rewrite_in_progress aof_rewrite_scheduled aof_last_rewrite_time_sec \
+         aof_current_rewrite_time_sec aof_last_bgrewrite_status aof_last_write_status \
+         aof_last_cow_size aof_current_size aof_base_size aof_pending_rewrite \
+         aof_buffer_length aof_pending_bio_fsync aof_delayed_fsync",
+    ),
+    (
+        "stats",
+        "total_connections_received total_commands_processed instantaneous_ops_per_sec \
+         total_net_input_bytes total_net_output_bytes rejected_connections expired_keys \
+         evicted_keys keyspace_hits keyspace_misses latest_fork_usec total_forks",
+    ),
+    ("replication", "role connected_slaves master_replid master_repl_offset"),
+    ("cpu", "used_cpu_sys used_cpu_user"),
+    ("cluster", "cluster_enabled"),
+];
+
+#[test]
+fn info_has_the_fields_that_tools_read() {
+    let launch = Launch::basalt().logged("everysec").shards(2);
+    let server = launch.start();
+    let mut client = server.client();
+    client.ok("SET a 1");
+    client.ok("SET b 1 EX 1000");
+    let mut missing = Vec::new();
+    for (section, fields) in FIELDS {
+        let info = client.info(section);
+        let fields = fields.split_whitespace().filter(|name| !info.contains_key(*name));
+        missing.extend(fields.map(|name| format!("{section}: {name}")));
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+    let keyspace = client.info("keyspace");
+    assert!(keyspace["db0"].starts_with("keys=2,expires=1,avg_ttl="), "{keyspace:?}");
+    let all = client.line("INFO").text();
+    for section in ["# Server", "# Clients", "# Memory", "# Persistence", "# Stats", "# Keyspace"] {
+        assert!(all.contains(section), "no {section}");
+    }
+    assert!(all.contains("loading:0"));
+    assert!(client.line("INFO everything").text().contains("# Commandstats"));
+}
+
+#[test]
+fn info_counts() {
+    let launch = Launch::basalt().volatile().shards(2);
+    let server = launch.start();
+    let mut client = server.client();
+    client.ok("CONFIG RESETSTAT");
+    for n in 0..10 {
+        client.ok(&format!("SET key:{n} 1"));
+    }
+    client.ok("GET key:1");
+    client.ok("MGET key:1 key:2 none:1 none:2");
+    let stats = client.info("stats");
+    assert_eq!(stats["keyspace_hits"], "3");
+    assert_eq!(stats["keyspace_misses"], "2");
+    let commands = client.info("commandstats");
+    assert!(commands["cmdstat_set"].starts_with("calls=10,usec="), "{commands:?}");
+    assert!(commands["cmdstat_mget"].starts_with("calls=1,"), "{commands:?}");
+    assert_eq!(client.info("clients")["connected_clients"], "1");
+}
+
+fn named(server: &Server, name: &str) -> Client {
+    let mut client = server.client();
+    client.ok(&format!("CLIENT SETNAME {name}"));
+    client
+}
+
+#[test]
+fn clients_are_listed_and_killed() {
+    let launch = Launch::basalt().volatile().shards(2);
+    let server = launch.start();
+    let mut client = named(&server, "admin");
+    let mut others: Vec<Client> =
+        ["one", "two", "three"].iter().map(|name| named(&server, name)).collect();
+    others[0].ok("SELECT 3");
+    let list = client.line("CLIENT LIST").text();
+    let lines: Vec<&str> = list.lines().filter(|line| line.contains("name=")).collect();
+    assert_eq!(lines.len(), 4, "{list}");
+    for line in &lines {
+        for field in [" addr=127.0.0.1:", " name=", " age=", " idle=", " flags=", " db=", " cmd="] {
+            assert!(line.starts_with("id=") && line.contains(field), "no {field:?} in {line}");
+        }
+    }
+    assert!(
+        lines.iter().any(|line| line.contains("name=one") && line.contains(" db=3 ")),
+        "{list}"
+    );
+    let field = |name: &str, key: &str| -> String {
+        let line = lines.iter().find(|line| line.contains(name)).expect("a line");
+        let word = line.split(' ').find_map(|word| word.strip_prefix(key)).expect("a field");
+        word.to_owned()
+    };
+    let id = field("name=one", "id=");
+    assert_eq!(others[0].line("CLIENT ID").int().to_string(), id);
+    assert_eq!(client.line(&format!("CLIENT KILL ID {id}")).int(), 1);
+    assert!(others[0].is_closed());
+    let address = field("name=two", "addr=");
+    assert_eq!(client.line(&format!("CLIENT KILL {address}")).text(), "OK");
+    assert!(others[1].is_closed());
+    assert_eq!(client.line(&format!("CLIENT KILL {address}")).text(), "-ERR No such client");
+    // SKIPME is the default: all normal clients but this one.
+    assert_eq!(client.line("CLIENT KILL TYPE normal").int(), 1);
+    assert!(others[2].is_closed());
+    assert_eq!(client.line("PING").text(), "PONG");
+    assert_eq!(client.line("CLIENT GETNAME").text(), "admin");
+}
+
+#[test]
+fn deadlines_pass() {
+    let launch = Launch::basalt().logged("everysec").shards(2);
+    let mut server = launch.start();
+    let mut client = server.client();
+    for n in 0..500 {
+        client.ok(&format!("SET key:{n} 1 PX 150"));
+    }
+    client.ok("SET stays 1");
+    client.ok("SET looked 1 PX 50");
+    thread::sleep(Duration::from_millis(60));
+    assert!(client.line("GET looked").is_null());
+    // Nobody looks at the others.
+    let start = Instant::now();
+    while client.line("DBSIZE").int() > 1 {
+        assert!(start.elapsed() < Duration::from_secs(10), "{} keys", client.line("DBSIZE"));
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(client.info("stats")["expired_keys"], "501");
+    client.ok("SET short 1 PX 100");
+    client.ok("SET long 1 PX 100000");
+    server.kill();
+    thread::sleep(Duration::from_millis(120));
+    let server = launch.start();
+    let mut client = server.client();
+    assert!(client.line("GET short").is_null());
+    let left = client.line("PTTL long").int();
+    assert!(left > 80_000 && left < 99_900, "{left}");
+    assert_eq!(client.line("GET stays").int(), 1);
+}
+
+#[test]
+fn reloads_keep_everything() {
+    let launch = Launch::basalt().logged("everysec").shards(4);
+    let server = launch.start();
+    let mut client = server.client();
+    client.populate("key", 2000);
+    client.ok("SET a 1 PXAT 4102444800000");
+    client.ok("HSET h a 1 b 2");
+    client.ok("SELECT 5");
+    client.ok("SET there 1");
+    let digest = client.ok("DEBUG DIGEST").text();
+    for line in ["DEBUG RELOAD", "DEBUG LOADAOF", "DEBUG RELOAD"] {
+        assert_eq!(client.line(line).text(), "OK", "{line}");
+        assert_eq!(client.ok("DEBUG DIGEST").text(), digest, "{line}");
+    }
+    client.ok("SET more 1");
+    drop(server);
+    let server = launch.start();
+    let mut client = server.client();
+    client.ok("SELECT 5");
+    assert_eq!(client.line("DBSIZE").int(), 2);
+}
+
+#[test]
+fn slow_commands_are_noted() {
+    let launch = Launch::basalt().volatile();
+    let server = launch.start();
+    let mut client = server.client();
+    client.ok("CONFIG SET slowlog-log-slower-than 0");
+    client.ok("SLOWLOG RESET");
+    client.ok("SET slow 1");
+    let entries = client.line("SLOWLOG GET 10").items();
+    let set = entries.iter().map(|entry| entry.items()).find(|entry| {
+        entry[3].items().first().is_some_and(|word| word.text().eq_ignore_ascii_case("set"))
+    });
+    let set = set.expect("SET is in the slow log");
+    assert!(set[1].int() > 1_600_000_000 && set[2].int() >= 0);
+    assert!(client.line("SLOWLOG LEN").int() >= 1);
+}
