@@ -3,6 +3,7 @@
 use clap::builder::{Arg, ArgAction, Command};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::config::document::wrapped;
 use crate::config::load::{Source, unknown};
 use crate::config::table::foreign::NOT_SETTINGS;
 use crate::config::table::row::{Setting, Standing};
@@ -44,7 +45,7 @@ mean nothing to this server are accepted as flags, too; the log says why they ha
 
 /// Reads the arguments, without the program's name. An error is one line.
 pub fn parse(arguments: &[String]) -> Result<Invocation, String> {
-    let matches = match command().try_get_matches_from(grouped(arguments)) {
+    let matches = match command().try_get_matches_from(grouped(arguments)?) {
         Ok(matches) => matches,
         Err(error) => return explained(&error),
     };
@@ -71,7 +72,7 @@ fn flag_names() -> impl Iterator<Item = &'static str> {
 
 /// Puts the words after each flag together into one argument `--flag=words`, in the syntax of a
 /// line of redis.conf, since a word such as `-::1` or `""` is a value here and not a flag.
-fn grouped(arguments: &[String]) -> Vec<String> {
+fn grouped(arguments: &[String]) -> Result<Vec<String>, String> {
     let mut out = vec!["basalt-server".to_owned()];
     for argument in arguments {
         let flag = argument.strip_prefix("--").filter(|name| !name.is_empty());
@@ -83,14 +84,28 @@ fn grouped(arguments: &[String]) -> Vec<String> {
                 None => format!("--{}", flag.to_ascii_lowercase()),
             }),
             (None, Some(last)) if last.starts_with("--") && takes_words(last) => {
-                let between = if last.contains('=') { ' ' } else { '=' };
+                let between = if has_words(last) { ' ' } else { '=' };
                 last.push(between);
                 last.push_str(&text::quoted(argument));
             }
             _ => out.push(argument.clone()),
         }
     }
-    out
+    match out.iter().find(|flag| flag.starts_with("--") && takes_words(flag) && !has_words(flag)) {
+        Some(flag) => Err(incomplete(flag.trim_start_matches("--"))),
+        None => Ok(out),
+    }
+}
+
+fn has_words(flag: &str) -> bool {
+    flag.contains('=')
+}
+
+/// The text about a flag without a value.
+fn incomplete(name: &str) -> String {
+    let known = flag_names().any(|other| other == name);
+    let what = if known { format!("{name}: a value is missing") } else { unknown(name) };
+    format!("command line: {what}")
 }
 
 fn takes_words(flag: &str) -> bool {
@@ -103,7 +118,7 @@ fn command() -> Command {
         .about(ABOUT)
         .after_help(MORE)
         .override_usage("basalt-server [FILE] [--directive value ...]")
-        .max_term_width(100)
+        .next_line_help(true)
         .arg(Arg::new("FILE").help("Configuration file; - reads standard input"))
         .arg(
             Arg::new("check-config")
@@ -133,12 +148,12 @@ fn flag(name: &'static str, row: &'static Setting) -> Arg {
     };
     value_of(Arg::new(name).long(name))
         .value_name("value")
-        .help(format!("{} [{}{default}]", row.doc, row.kind.hint()))
+        .help(wrapped(&format!("{} [{}{default}]", row.doc, row.kind.hint())).join("\n"))
         .hide(hidden)
 }
 
 fn value_of(arg: Arg) -> Arg {
-    arg.num_args(1).action(ArgAction::Append).allow_hyphen_values(true).require_equals(true)
+    arg.num_args(1).action(ArgAction::Append).allow_hyphen_values(true)
 }
 
 /// clap's answer as ours: texts to print, or one line that names the nearest directive.
@@ -156,10 +171,6 @@ fn explained(error: &clap::Error) -> Result<Invocation, String> {
             Err(format!("command line: {}", unknown(name)))
         }
         ErrorKind::UnknownArgument => Err(format!("command line: what is '{argument}'?")),
-        ErrorKind::NoEquals | ErrorKind::InvalidValue => {
-            let name = argument.split(['=', ' ']).next().unwrap_or(argument);
-            Err(format!("command line: {name}: a value is missing"))
-        }
         _ => {
             let text = error.render().to_string();
             let line = text.lines().next().unwrap_or_default();
@@ -229,7 +240,9 @@ mod tests {
     fn mistakes_are_one_line() {
         for (words, expected) in [
             (&["--prot", "1"][..], "command line: unknown directive 'prot': did you mean 'port'?"),
-            (&["--port"], "command line: --port: a value is missing"),
+            (&["--port"], "command line: port: a value is missing"),
+            (&["--prot"], "command line: unknown directive 'prot': did you mean 'port'?"),
+            (&["--port", "--save", "1 1"], "command line: port: a value is missing"),
             (&["a", "b"], "command line: what is 'b'?"),
             (&["-x"], "command line: what is '-x'?"),
         ] {

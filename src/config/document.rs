@@ -5,7 +5,8 @@ use crate::config::kind::Kind;
 use crate::config::table::row::{Change, Setting, Standing};
 use crate::config::table::sections::TABLE;
 
-const WIDTH: usize = 92;
+/// Columns of a line of comment or help.
+const WIDTH: usize = 88;
 
 const HEAD: &str = "\
 # basalt.conf: every setting that the server reads, with its default.
@@ -66,7 +67,7 @@ fn hint(kind: Kind) -> String {
 }
 
 /// The text in lines of at most `WIDTH` bytes, broken at blanks.
-fn wrapped(text: &str) -> Vec<String> {
+pub(super) fn wrapped(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let line = lines.last_mut().expect("there is always one line");
