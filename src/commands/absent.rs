@@ -174,7 +174,7 @@ fn picture(number: u64) -> String {
     const COLUMNS: u64 = 20;
     const TOP: u64 = 8;
     let heights: Vec<u64> = (0..COLUMNS)
-        .map(|column| 1 + (number.wrapping_mul(2 * column + 1) >> 3 ^ column * 5) % TOP)
+        .map(|column| 1 + ((number.wrapping_mul(2 * column + 1) >> 3) ^ (column * 5)) % TOP)
         .collect();
     let mut text = String::new();
     for level in (0..=TOP).rev() {

@@ -106,7 +106,7 @@ fn config_get(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 
 fn config_set(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     let args = shell.args.from(2);
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(Error::Syntax);
     }
     let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();

@@ -137,10 +137,11 @@ fn replybuffer(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 // PROTOCOL.
 
 fn protocol(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    let kinds: &[(&str, fn(&mut Reply<'_>))] = &[
+    type Write = fn(&mut Reply<'_>);
+    let kinds: &[(&str, Write)] = &[
         ("string", |reply| reply.bulk(b"Hello World")),
         ("integer", |reply| reply.integer(12345)),
-        ("double", |reply| reply.double(3.141)),
+        ("double", |reply| reply.double(3141.0 / 1000.0)),
         ("null", |reply| reply.null()),
         ("array", |reply| {
             reply.array(3);
