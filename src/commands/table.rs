@@ -170,4 +170,6 @@ const fn hash(name: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
+mod effects;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,223 @@
+//! (test) Every row that writes leaves something to be logged when it changes keys, and the log
+//! makes the same change; every row that reads leaves nothing and changes nothing.
+
+use crate::base::ids::{Db, Lsn};
+use crate::base::prng::Prng;
+use crate::base::time::Millis;
+use crate::commands::call::{Call, Effect};
+use crate::commands::digest::{of_parts, parts};
+use crate::commands::spec::{Command, Flags, Run};
+use crate::commands::table;
+use crate::keyspace::keyspace::{Keyspace, Settings};
+use crate::resp::args::OwnedArgs;
+use crate::resp::reply::{Proto, Reply};
+
+const NOW: Millis = Millis(1_700_000_000_000);
+
+/// What is there before each example.
+const BEFORE: &str = "set s 5
+    set t text
+    set mortal x
+    expire mortal 100
+    hset h f 5 g text";
+
+/// Requests by what they are to do. Every row that runs on a keyspace has one in its list.
+const CHANGES: &str = "append s x
+    copy s new
+    decr s
+    decrby s 2
+    del s nothing
+    expire s 100
+    expireat s 1800000000
+    flushall
+    flushdb
+    getdel s
+    getex s ex 100
+    getset s x
+    hdel h f
+    hincrby h f 1
+    hincrbyfloat h f 1.5
+    hmset h f 6
+    hset h new 1
+    hset h f 6
+    hsetnx h new 1
+    incr s
+    incrby s 2
+    incrbyfloat s 1.5
+    move s 1
+    mset s 1 new 2
+    msetnx new 1 newer 2
+    persist mortal
+    pexpire s 100000
+    pexpireat s 1800000000000
+    psetex s 1000 x
+    rename s new
+    renamenx s new
+    set s x
+    set s 5 ex 100
+    setex s 100 x
+    setnx new x
+    setrange t 1 xx
+    swapdb 0 1
+    expire s -1
+    unlink s
+    unlink s t";
+
+const READS: &str = "dbsize
+    debug digest
+    debug digest-value s
+    debug object s
+    exists s
+    expiretime mortal
+    get s
+    getrange t 0 1
+    hexists h f
+    hget h f
+    hgetall h
+    hkeys h
+    hlen h
+    hmget h f g
+    hrandfield h
+    hscan h 0
+    hstrlen h f
+    hvals h
+    keys *
+    lcs s t
+    memory usage s
+    mget s t
+    object encoding s
+    object freq s
+    object idletime s
+    object refcount s
+    pexpiretime mortal
+    pttl mortal
+    randomkey
+    scan 0
+    strlen s
+    substr t 0 1
+    touch s
+    ttl mortal
+    type s";
+
+/// Requests of writing commands that find nothing to do.
+const NOTHING: &str = "copy nothing new
+    copy s t
+    del nothing
+    expire nothing 100
+    expire mortal 1 gt
+    getdel nothing
+    getex s
+    hdel h nothing
+    hsetnx h f 1
+    move nothing 1
+    msetnx s 1 new 2
+    persist s
+    renamenx s t
+    set s x nx
+    set nothing x xx
+    setnx s x
+    setrange t 1 _
+    unlink nothing";
+
+struct Shard {
+    keys: Keyspace,
+    prng: Prng,
+    lsn: Lsn,
+}
+
+impl Shard {
+    fn new() -> Shard {
+        Shard { keys: Keyspace::new(Settings::default()), prng: Prng::new(1), lsn: Lsn(0) }
+    }
+
+    fn filled() -> Shard {
+        let mut shard = Shard::new();
+        for line in BEFORE.lines() {
+            shard.run(&request(line), NOW);
+        }
+        shard
+    }
+
+    /// The row and what is to be logged. Errors count as no effect.
+    fn run(&mut self, request: &OwnedArgs, now: Millis) -> (&'static Command, Effect) {
+        let row = table::resolve(request.args()).unwrap();
+        let Run::Keys(run) = row.run else { panic!("{} touches no keys", row.name) };
+        let mut out = Vec::new();
+        self.lsn = self.lsn.next();
+        self.keys.begin(now, self.lsn);
+        let mut call = Call {
+            keys: &mut self.keys,
+            db: Db(0),
+            args: request.args(),
+            reply: Reply::new(&mut out, Proto::Two),
+            now,
+            prng: &mut self.prng,
+        };
+        (row, run(&mut call).unwrap_or(Effect::Nothing))
+    }
+
+    fn digest(&mut self) -> String {
+        of_parts(&parts(&mut self.keys)).hex()
+    }
+}
+
+fn request(line: &str) -> OwnedArgs {
+    let words = line.trim().split(' ').map(|word| if word == "_" { "" } else { word });
+    OwnedArgs::of(&words.map(str::as_bytes).collect::<Vec<_>>())
+}
+
+/// Runs each line on a shard of its own; the effect, and whether the state changed.
+fn outcomes(
+    lines: &'static str,
+) -> impl Iterator<Item = (&'static str, &'static Command, Effect, bool)> {
+    lines.lines().map(|line| {
+        let mut shard = Shard::filled();
+        let before = shard.digest();
+        let (row, effect) = shard.run(&request(line), NOW);
+        let changed = shard.digest() != before;
+        if effect != Effect::Nothing {
+            let mut replayed = Shard::filled();
+            let logged = match &effect {
+                Effect::Instead(args) => args.clone(),
+                _ => request(line),
+            };
+            replayed.run(&logged, Millis::REPLAY);
+            assert_eq!(replayed.digest(), shard.digest(), "the log of {line} does something else");
+        }
+        (line.trim(), row, effect, changed)
+    })
+}
+
+#[test]
+fn what_changes_is_logged_and_the_log_does_the_same() {
+    for (line, row, effect, changed) in outcomes(CHANGES) {
+        assert!(row.flags.has(Flags::WRITE), "{line} changes keys without the flag");
+        assert!(changed, "{line} changed nothing");
+        assert_ne!(effect, Effect::Nothing, "{line} would be lost");
+    }
+}
+
+#[test]
+fn what_only_reads_or_finds_nothing_to_do_is_not_logged() {
+    for (line, row, effect, changed) in outcomes(READS) {
+        assert!(row.flags.has(Flags::READONLY) && !row.flags.has(Flags::WRITE), "{line}");
+        assert!(!changed && effect == Effect::Nothing, "{line}: {effect:?}");
+    }
+    for (line, row, effect, changed) in outcomes(NOTHING) {
+        assert!(row.flags.has(Flags::WRITE), "{line}");
+        assert!(!changed && effect == Effect::Nothing, "{line}: {effect:?}");
+    }
+}
+
+#[test]
+fn every_row_has_an_example() {
+    let named = |lines: &'static str| -> Vec<&str> {
+        lines.lines().map(|line| table::resolve(request(line).args()).unwrap().name).collect()
+    };
+    let (changes, reads) = (named(CHANGES), named(READS));
+    for row in table::all().flat_map(|row| std::iter::once(row).chain(row.subs)) {
+        let Run::Keys(_) = row.run else { continue };
+        let list = if row.flags.has(Flags::WRITE) { &changes } else { &reads };
+        assert!(list.contains(&row.name), "{} has no example in table/effects.rs", row.name);
+    }
+}
