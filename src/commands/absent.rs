@@ -17,7 +17,7 @@ use crate::resp::reply::Reply;
 pub const ROWS: &[Command] = &[
     Command::container("acl", &[], ACL, docs("server", "6.0.0", "Users and what they may do.")),
     row("asking", 1, &[Flags::FAST], no_cluster, docs("cluster", "3.0.0", "Refused: no cluster.")),
-    row("cluster", -2, &[Flags::STALE], no_cluster, docs("cluster", "3.0.0", "Refused likewise.")),
+    row("cluster", -2, &[], no_cluster, docs("cluster", "3.0.0", "Refused likewise.")),
     Command::container("function", &[], FUNCTION, docs("scripting", "7.0.0", "There are none.")),
     row("lolwut", -1, LOLWUT, lolwut, docs("server", "5.0.0", "Draws something.")),
     Command::container("module", &[], MODULE, docs("server", "4.0.0", "There are none.")),

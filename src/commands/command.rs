@@ -343,12 +343,3 @@ mod tests {
         assert!(!named(|row| row.name.starts_with("debug|")).iter().any(|_| true));
     }
 }
-#[cfg(test)]
-mod tmpdump {
-    #[test]
-    fn dump() {
-        let mut kit = crate::commands::kit::Kit::new();
-        let out = kit.run_args(&crate::resp::args::OwnedArgs::of(&[b"command"])).0;
-        std::fs::write("/tmp/mycommand.resp", out).unwrap();
-    }
-}

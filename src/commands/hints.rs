@@ -116,7 +116,10 @@ const ACCESS: Lists = &[
 ];
 
 const TIPS: Lists = &[
-    (&["request_policy:all_shards", "response_policy:all_succeeded"], "ping flushall flushdb"),
+    (
+        &["request_policy:all_shards", "response_policy:all_succeeded"],
+        "ping flushall flushdb function|flush memory|purge",
+    ),
     (&["request_policy:all_shards", "response_policy:agg_sum"], "dbsize"),
     (&["request_policy:all_shards", "response_policy:agg_min"], "wait"),
     (&["request_policy:all_shards", "nondeterministic_output_order"], "keys"),
@@ -125,12 +128,28 @@ const TIPS: Lists = &[
     (&["request_policy:multi_shard", "response_policy:all_succeeded"], "mset"),
     (&["request_policy:multi_shard", "response_policy:agg_min"], "msetnx"),
     (&["request_policy:multi_shard"], "mget"),
-    (&["request_policy:all_nodes", "response_policy:all_succeeded"], "config|set slowlog|reset"),
+    (
+        &["request_policy:all_nodes", "response_policy:all_succeeded"],
+        "config|set slowlog|reset latency|reset",
+    ),
     (&["nondeterministic_output", "request_policy:special", "response_policy:special"], "scan"),
-    (&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"], "info"),
+    (
+        &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+        "info memory|doctor memory|malloc-stats memory|stats",
+    ),
+    (
+        &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+        "latency|histogram latency|history latency|latest",
+    ),
+    (&["request_policy:all_nodes", "nondeterministic_output"], "slowlog|get"),
+    (
+        &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"],
+        "slowlog|len",
+    ),
     (
         &["nondeterministic_output_order"],
-        "command command|info command|docs command|list hgetall hkeys hvals module|list",
+        "command command|info command|docs command|list hgetall hkeys hvals module|list \
+         function|list",
     ),
     (
         &["nondeterministic_output"],
@@ -142,7 +161,7 @@ const TIPS: Lists = &[
 const DANGEROUS: &str = "flushall flushdb info keys lastsave restore role swapdb";
 
 /// Of another group, yet in the category of connections.
-const CONNECTION: &str = "command wait waitaof readonly readwrite";
+const CONNECTION: &str = "asking command wait waitaof readonly readwrite";
 
 #[cfg(test)]
 mod tests {
