@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::base::glob;
 use crate::config::fields::Config;
 use crate::config::load::{Note, only};
 use crate::config::table::row::{Change, Setting, Standing};
@@ -52,7 +53,8 @@ impl Config {
         patterns: impl IntoIterator<Item = &'a [u8]>,
     ) -> Vec<(&'static str, String)> {
         let patterns: Vec<Vec<u8>> = patterns.into_iter().map(<[u8]>::to_ascii_lowercase).collect();
-        let wanted = |name: &str| patterns.iter().any(|pattern| matches(pattern, name.as_bytes()));
+        let wanted =
+            |name: &str| patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes()));
         let mut found = Vec::new();
         for row in rows() {
             for name in [Some(row.name), row.alias].into_iter().flatten() {
@@ -100,19 +102,6 @@ impl Config {
             })
             .collect();
         Ok(Changed { config, names, notes })
-    }
-}
-
-/// Does a pattern match a name?
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => name.is_empty(),
-        Some((b'*', rest)) => name
-            .split_first()
-            .map_or(matches(rest, name), |(_, tail)| matches(rest, name) || matches(pattern, tail)),
-        Some((&first, rest)) => name
-            .split_first()
-            .is_some_and(|(&byte, tail)| (first == b'?' || first == byte) && matches(rest, tail)),
     }
 }
 
