@@ -68,6 +68,9 @@ pub const SHARDS_MAX: usize = 256;
 /// that a damaged byte costs little and a reader needs little memory.
 pub const RECORD_PAYLOAD: usize = 1 << 20;
 
+/// Bytes of items in one chunk of a snapshot: compressing one has to fit into a slice of 50 us.
+pub const SNAPSHOT_CHUNK: usize = 16 << 10;
+
 /// A manifest: a line is below 300 bytes, and a shard has few. More is not a manifest.
 pub const MANIFEST_MAX: usize = 16 << 20;
 

@@ -9,4 +9,7 @@ pub mod segment;
 mod segment_queue;
 pub mod segment_scan;
 pub mod shard_set;
+pub mod snapshot_file;
+pub mod snapshot_item;
+pub mod snapshot_reader;
 pub mod value_codec;
