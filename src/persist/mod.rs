@@ -5,6 +5,7 @@ pub mod manifest;
 pub mod names;
 pub mod payload;
 pub mod record;
+pub mod recovery;
 pub mod segment;
 mod segment_queue;
 pub mod segment_scan;

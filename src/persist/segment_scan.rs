@@ -69,6 +69,8 @@ pub struct Part {
     pub offset: u64,
     /// Lsn of the part.
     pub lsn: Lsn,
+    /// Its epoch, the same at all participants.
+    pub epoch: Epoch,
 }
 
 /// What a scan found.
@@ -82,6 +84,8 @@ pub struct Scanned {
     pub next: Option<Lsn>,
     /// Number of valid records.
     pub records: u64,
+    /// Epoch of the first valid record.
+    pub first_epoch: Option<Epoch>,
     /// Epoch of the last valid record.
     pub last_epoch: Option<Epoch>,
     /// Highest epoch of any record, also behind a gap.
@@ -173,6 +177,7 @@ impl SegmentScan {
             first,
             next: first,
             records: 0,
+            first_epoch: None,
             last_epoch: None,
             max_epoch: Epoch(0),
             durable: Epoch(0),
@@ -230,6 +235,7 @@ impl SegmentScan {
         found.first = found.first.or(Some(lsn));
         found.next = Some(header.next());
         found.records += 1;
+        found.first_epoch = found.first_epoch.or(Some(header.epoch));
         found.last_epoch = Some(header.epoch);
         found.last_time = header.now.0;
         let Header { epoch, policy, .. } = header;
@@ -239,7 +245,7 @@ impl SegmentScan {
         let rest = self.window.rest();
         let payload = rest.get(LINE..LINE + header.payload as usize).unwrap_or_default();
         if let Some(transaction) = transaction_of(payload) {
-            found.parts.push(Part { transaction, offset, lsn });
+            found.parts.push(Part { transaction, offset, lsn, epoch });
         }
         self.note(&header);
         self.window.skip(LINE + header.payload as usize);
@@ -257,9 +263,8 @@ impl SegmentScan {
         found.durable = header.durable;
         let durable = header.durable;
         let old = found.marks.iter().take_while(|mark| mark.epoch <= durable).count();
-        let from = found.marks.get(old).map(|mark| mark.lsn);
         found.marks.drain(..old);
-        found.parts.retain(|part| from.is_some_and(|from| part.lsn >= from));
+        found.parts.retain(|part| part.epoch > durable);
     }
 
     /// Behind the valid part: looks for valid records with an lsn that was still to come.
