@@ -79,7 +79,7 @@ impl<X> Table<X> {
             footprint: 0,
             expected: if depth == 0 { 0 } else { (expected >> depth) + ENTRIES_MAX / 8 },
         };
-        table.footprint = table.recount();
+        table.footprint = table.segments.iter().map(|segment| segment.footprint()).sum();
         table
     }
 
@@ -339,9 +339,10 @@ impl<X> Table<X> {
         true
     }
 
-    /// Counts again what `footprint` keeps running.
+    /// What `footprint` should be, counted anew; for checks.
     pub fn recount(&self) -> usize {
-        self.segments.iter().map(|segment| segment.footprint()).sum()
+        let segments: usize = self.segments.iter().map(|segment| segment.footprint()).sum();
+        segments + self.directory.capacity() * 4 + self.segments.capacity() * 16
     }
 
     #[inline]

@@ -295,3 +295,6 @@ fn tour(
     }
     Step::More
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,7 +96,7 @@ fn behaves_like_a_map() {
             }
             assert_eq!(table.len(), model.len(), "seed {seed}");
         }
-        assert_eq!(table.recount(), table.footprint, "seed {seed}");
+        assert_eq!(table.recount(), table.footprint(), "seed {seed}");
         assert_eq!(
             table.deadlines(),
             model.values().filter(|held| held.1.deadline.is_some()).count()

@@ -1,0 +1,503 @@
+//! Random operations on a keyspace and on a plain map, with snapshots at every point that a seed
+//! picks: what comes out, put together, is the map as it was at the cut.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::base::ids::Lsn;
+use crate::base::prng::Prng;
+use crate::base::table::Table;
+use crate::keyspace::item::Shape;
+use crate::keyspace::keyspace::{Expiry, Settings, WrongType};
+use crate::types::hash::Limits;
+use crate::types::value::Kind;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Val {
+    Str(Vec<u8>),
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+}
+
+type Name = (u16, Vec<u8>);
+type State = BTreeMap<Name, (Val, Option<u64>)>;
+
+/// A keyspace and the map that it has to agree with.
+struct Twin {
+    keys: Keyspace,
+    model: State,
+    now: u64,
+    expired: Vec<(Db, Vec<u8>)>,
+    prng: Prng,
+    universe: u64,
+    fields: u64,
+    saved: Option<(State, Collected)>,
+}
+
+/// Puts a snapshot together again.
+#[derive(Default)]
+struct Collected {
+    done: State,
+    open: BTreeMap<u64, Fragments>,
+}
+
+struct Fragments {
+    name: Name,
+    deadline: Option<u64>,
+    shape: Shape,
+    fields: BTreeMap<Vec<u8>, Vec<u8>>,
+    chunks: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Collected {
+    fn finish(&mut self, name: Name, value: Val, deadline: Option<u64>) {
+        let before = self.done.insert(name.clone(), (value, deadline));
+        assert!(before.is_none(), "twice: {name:?}");
+    }
+}
+
+impl Sink for Collected {
+    fn take(&mut self, item: Item<'_>) {
+        match item {
+            Item::Small { db, key, deadline, value } => {
+                let value = match value {
+                    Small::Str(bytes) => Val::Str(bytes.to_vec()),
+                    Small::Hash(flat) => {
+                        let pair = |(f, v): (&[u8], &[u8])| (f.to_vec(), v.to_vec());
+                        Val::Hash(flat.pairs().map(pair).collect())
+                    }
+                };
+                self.finish((db.0, key.to_vec()), value, deadline.map(|at| at.0));
+            }
+            Item::Open { id, db, key, deadline, shape } => {
+                let (name, deadline) = ((db.0, key.to_vec()), deadline.map(|at| at.0));
+                let (fields, chunks) = (BTreeMap::new(), BTreeMap::new());
+                let fragments = Fragments { name, deadline, shape, fields, chunks };
+                assert!(self.open.insert(id, fragments).is_none(), "opened twice");
+            }
+            Item::Field { id, field, value } => {
+                let fragments = self.open.get_mut(&id).expect("a field of an open hash");
+                let before = fragments.fields.insert(field.to_vec(), value.to_vec());
+                assert!(before.is_none(), "field twice");
+            }
+            Item::Chunk { id, offset, bytes } => {
+                let fragments = self.open.get_mut(&id).expect("a chunk of an open string");
+                assert!(fragments.chunks.insert(offset, bytes.to_vec()).is_none(), "chunk twice");
+            }
+            Item::Close { id } => {
+                let fragments = self.open.remove(&id).expect("an open value is closed");
+                let value = match fragments.shape {
+                    Shape::Hash { fields } => {
+                        assert_eq!(fields, fragments.fields.len() as u64);
+                        Val::Hash(fragments.fields)
+                    }
+                    Shape::Rope { bytes } => {
+                        let mut whole = Vec::new();
+                        for (offset, chunk) in fragments.chunks {
+                            assert_eq!(offset, whole.len() as u64);
+                            whole.extend(chunk);
+                        }
+                        assert_eq!(bytes, whole.len() as u64);
+                        Val::Str(whole)
+                    }
+                };
+                self.finish(fragments.name, value, fragments.deadline);
+            }
+        }
+    }
+}
+
+impl Twin {
+    fn new(seed: u64) -> Twin {
+        let limits = Limits { entries: 4, value: 12 };
+        let settings = Settings { databases: 3, seed, limits, ..Settings::default() };
+        let mut prng = Prng::new(seed);
+        let universe = if prng.chance(1, 12) { 1500 } else { 8 + prng.below(30) };
+        let fields = if prng.chance(1, 12) { 900 } else { 2 + prng.below(20) };
+        Twin {
+            keys: Keyspace::new(settings),
+            model: State::new(),
+            now: 1000,
+            expired: Vec::new(),
+            prng,
+            universe,
+            fields,
+            saved: None,
+        }
+    }
+
+    fn name(&mut self) -> (Db, Vec<u8>) {
+        let db = self.prng.below(3) as u16;
+        let mut key = format!("k{}", self.prng.below(self.universe)).into_bytes();
+        if self.prng.chance(1, 20) {
+            key.resize(300, b'x');
+        }
+        (Db(db), key)
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        let most = match self.prng.below(60) {
+            0 => 150_000,
+            1..=5 => 5_000,
+            6..=20 => 300,
+            _ => 20,
+        };
+        let len = self.prng.below(most) as usize;
+        let byte = self.prng.next() as u8;
+        (0..len).map(|n| byte.wrapping_add((n / 1000) as u8)).collect()
+    }
+
+    fn field(&mut self) -> Vec<u8> {
+        format!("f{}", self.prng.below(self.fields)).into_bytes()
+    }
+
+    fn dead(&self, name: &Name) -> bool {
+        self.model.get(name).is_some_and(|held| held.1.is_some_and(|at| at < self.now))
+    }
+
+    /// What a write finds: an expired key is removed.
+    fn open(&mut self, name: &Name) -> bool {
+        if self.dead(name) {
+            self.model.remove(name);
+            self.expired.push((Db(name.0), name.1.clone()));
+        }
+        self.model.contains_key(name)
+    }
+
+    fn string(&mut self, name: &Name) -> Result<Option<Vec<u8>>, WrongType> {
+        match self.model.get(name) {
+            None => Ok(None),
+            Some((Val::Str(bytes), _)) => Ok(Some(bytes.clone())),
+            Some((Val::Hash(_), _)) => Err(WrongType),
+        }
+    }
+
+    fn operation(&mut self) {
+        self.keys.begin(Millis(self.now), Lsn(1));
+        let (db, key) = self.name();
+        let name = (db.0, key.clone());
+        match self.prng.below(100) {
+            0..25 => self.set(db, key),
+            25..35 => {
+                let tail = self.value();
+                self.open(&name);
+                let expected =
+                    self.string(&name).map(|old| old.map_or(0, |old| old.len()) + tail.len());
+                if let Ok(Some(mut bytes)) =
+                    self.string(&name).map(Option::unwrap_or_default).map(Some)
+                {
+                    bytes.extend(&tail);
+                    let deadline = self.model.get(&name).and_then(|held| held.1);
+                    self.model.insert(name, (Val::Str(bytes), deadline));
+                }
+                assert_eq!(self.keys.append(db, &key, &tail), expected);
+            }
+            35..42 => self.set_range(db, key),
+            42..66 => self.change_hash(db, key),
+            66..72 => {
+                let there = self.open(&name);
+                self.model.remove(&name);
+                assert_eq!(self.keys.remove(db, &key), there);
+            }
+            72..78 => {
+                let there = self.open(&name);
+                let deadline = self.deadline();
+                self.model.entry(name).and_modify(|held| held.1 = deadline);
+                assert_eq!(self.keys.set_deadline(db, &key, deadline.map(Millis)), there);
+            }
+            78..84 => {
+                let (to_db, to_key) = self.name();
+                let (to, there) = ((to_db.0, to_key.clone()), self.open(&name));
+                if there && to != name {
+                    self.open(&to);
+                    let held = self.model.remove(&name).unwrap();
+                    self.model.insert(to, held);
+                }
+                assert_eq!(self.keys.rename((db, &key), (to_db, &to_key)), there);
+            }
+            84..88 => {
+                let (to_db, to_key) = self.name();
+                let (to, there) = ((to_db.0, to_key.clone()), self.open(&name));
+                if there && to != name {
+                    self.open(&to);
+                    let held = self.model.get(&name).unwrap().clone();
+                    self.model.insert(to, held);
+                }
+                assert_eq!(self.keys.copy((db, &key), (to_db, &to_key)), there);
+            }
+            88..90 => {
+                let other = self.prng.below(3) as u16;
+                self.swap(db.0, other);
+            }
+            90 if self.prng.chance(1, 3) => {
+                self.keys.flush(db);
+                self.model.retain(|name, _| name.0 != db.0);
+            }
+            91 if self.prng.chance(1, 8) => {
+                self.keys.flush_all();
+                self.model.clear();
+            }
+            92..95 => {
+                let (now, model) = (self.now, RefCell::new(&mut self.model));
+                let more = self.keys.expire_slice(20, &mut |db, key| {
+                    let held = model.borrow_mut().remove(&(db.0, key.to_vec()));
+                    assert!(held.is_some_and(|held| held.1.is_some_and(|at| at < now)));
+                });
+                let _ = more;
+            }
+            95..97 => self.now += self.prng.below(300),
+            97 => {
+                self.keys.free_slice(3);
+            }
+            _ => self.check_key(db, &key),
+        }
+        let noted: Vec<_> = std::iter::from_fn(|| self.keys.take_expired()).collect();
+        assert_eq!(noted, std::mem::take(&mut self.expired));
+    }
+
+    fn deadline(&mut self) -> Option<u64> {
+        self.prng.chance(1, 3).then(|| self.now + self.prng.below(1000))
+    }
+
+    fn set(&mut self, db: Db, key: Vec<u8>) {
+        let (value, name) = (self.value(), (db.0, key.clone()));
+        let old = self.model.get(&name).and_then(|held| held.1).filter(|&at| at >= self.now);
+        let (expiry, deadline) = match self.prng.below(3) {
+            0 => (Expiry::Clear, None),
+            1 => (Expiry::Keep, old),
+            _ => {
+                let at = self.now + self.prng.below(1000);
+                (Expiry::At(Millis(at)), Some(at))
+            }
+        };
+        self.keys.set_string(db, &key, &value, expiry);
+        self.model.insert(name, (Val::Str(value), deadline));
+    }
+
+    fn set_range(&mut self, db: Db, key: Vec<u8>) {
+        let (bytes, name) = (self.value(), (db.0, key.clone()));
+        self.open(&name);
+        let old = self.string(&name);
+        let offset =
+            self.prng.below(old.iter().flatten().map(|s| s.len() as u64).sum::<u64>() + 50);
+        let offset = offset as usize;
+        let expected = old.map(|old| {
+            let mut string = old.clone().unwrap_or_default();
+            if !bytes.is_empty() {
+                string.resize(string.len().max(offset + bytes.len()), 0);
+                string[offset..offset + bytes.len()].copy_from_slice(&bytes);
+            }
+            let len = string.len();
+            if !bytes.is_empty() || old.is_some() {
+                let deadline = self.model.get(&name).and_then(|held| held.1);
+                self.model.insert(name, (Val::Str(string), deadline));
+            }
+            len
+        });
+        assert_eq!(self.keys.set_range(db, &key, offset, &bytes), expected);
+    }
+
+    fn change_hash(&mut self, db: Db, key: Vec<u8>) {
+        let name = (db.0, key.clone());
+        self.open(&name);
+        let held = self.model.get(&name).cloned();
+        let Some((Val::Hash(mut hash), deadline)) =
+            held.clone().or(Some((Val::Hash(BTreeMap::new()), None)))
+        else {
+            assert!(self.keys.hash_mut(db, &key).is_err());
+            assert!(self.keys.hash_or_new(db, &key).is_err());
+            return;
+        };
+        let most = if self.fields > 100 { 200 } else { 8 };
+        let changes: Vec<_> = (0..self.prng.below(most))
+            .map(|_| (self.field(), self.prng.chance(2, 3).then(|| self.value())))
+            .collect();
+        let mut open = if held.is_none() {
+            self.keys.hash_or_new(db, &key).unwrap()
+        } else {
+            self.keys.hash_mut(db, &key).unwrap().unwrap()
+        };
+        for (field, value) in changes {
+            let known = hash.get(&field).map(|value| &value[..]);
+            assert_eq!(open.get(&field).as_deref(), known);
+            match value {
+                Some(value) => {
+                    assert_eq!(open.set(&field, &value), known.is_none());
+                    hash.insert(field, value);
+                }
+                None => {
+                    assert_eq!(open.remove(&field), known.is_some());
+                    hash.remove(&field);
+                }
+            }
+            assert_eq!(open.len(), hash.len());
+        }
+        drop(open);
+        self.model.insert(name.clone(), (Val::Hash(hash.clone()), deadline));
+        if hash.is_empty() {
+            self.model.remove(&name);
+        }
+    }
+
+    fn swap(&mut self, a: u16, b: u16) {
+        self.keys.swap(Db(a), Db(b));
+        let swapped = |db| {
+            if db == a {
+                b
+            } else if db == b {
+                a
+            } else {
+                db
+            }
+        };
+        let old = std::mem::take(&mut self.model);
+        self.model = old.into_iter().map(|((db, key), held)| ((swapped(db), key), held)).collect();
+    }
+
+    fn check_key(&mut self, db: Db, key: &[u8]) {
+        let name = (db.0, key.to_vec());
+        let alive = self.model.get(&name).filter(|_| !self.dead(&name)).cloned();
+        assert_eq!(self.keys.exists(db, key), alive.is_some());
+        let deadline = alive.as_ref().map(|held| held.1.map(Millis));
+        assert_eq!(self.keys.deadline(db, key), deadline);
+        match alive {
+            None => assert!(self.keys.string(db, key).unwrap().is_none()),
+            Some((Val::Str(bytes), _)) => {
+                assert_eq!(self.keys.kind(db, key), Some(Kind::String));
+                assert_eq!(*self.keys.string(db, key).unwrap().unwrap().flat(), bytes[..]);
+            }
+            Some((Val::Hash(hash), _)) => {
+                assert_eq!(self.keys.kind(db, key), Some(Kind::Hash));
+                let mut found = BTreeMap::new();
+                self.keys.hash(db, key).unwrap().unwrap().for_each(|field, value| {
+                    assert!(found.insert(field.to_vec(), value.to_vec()).is_none());
+                });
+                assert_eq!(found, hash);
+            }
+        }
+    }
+
+    /// Begins, goes on with or gives up a snapshot.
+    fn snapshot(&mut self) {
+        let Some((_, collected)) = self.saved.as_mut() else {
+            if self.keys.is_cut() {
+                let mut sink = Collected::default();
+                self.keys.snapshot_step(&mut sink, Budget { items: 9, bytes: 900 });
+                assert!(sink.done.is_empty() && sink.open.is_empty(), "muted");
+            } else if self.prng.chance(1, 10) {
+                assert!(self.keys.cut() && !self.keys.cut());
+                self.saved = Some((self.model.clone(), Collected::default()));
+            }
+            return;
+        };
+        if self.prng.chance(1, 400) {
+            self.keys.abort();
+            self.saved = None;
+            return;
+        }
+        let budget =
+            Budget { items: 1 + self.prng.below(6) as usize, bytes: 1 << self.prng.below(14) };
+        if self.keys.snapshot_step(collected, budget) == Step::Done {
+            let (expected, collected) = self.saved.take().unwrap();
+            assert!(collected.open.is_empty(), "left open");
+            assert!(collected.done == expected, "{}", difference(&collected.done, &expected));
+            self.settled();
+        }
+    }
+
+    /// Everything has the current polarity, and the memory count is right.
+    fn settled(&self) {
+        assert_eq!((self.keys.preimage_bytes(), self.keys.memory().held), (0, 0));
+        let polarity = self.keys.polarity;
+        let mut live = 0;
+        for database in &self.keys.dbs {
+            let (mut values, mut fields) = (0, 0);
+            visit(&database.table, |marks, value| {
+                live += 1;
+                assert_eq!(marks & POLARITY, polarity);
+                match value {
+                    Stored::Extern(Value::Hash(Hash::Big(big))) => {
+                        assert_eq!(big.borrow().fragment, None);
+                        big.borrow().for_each(&mut |_, _, mark| assert_eq!(mark, polarity));
+                        let table = big.borrow().table().footprint();
+                        assert_eq!(table, big.borrow().table().recount());
+                        fields += 1;
+                    }
+                    Stored::Extern(Value::Rope(rope)) => {
+                        assert_eq!(rope.borrow().fragment, None);
+                        assert!(rope.borrow().polarities().all(|mark| mark == polarity));
+                    }
+                    _ => {}
+                }
+                values += if let Stored::Extern(value) = value { value.bytes() } else { 0 };
+            });
+            assert_eq!(database.values, values, "{fields} big hashes");
+            assert_eq!(database.table.footprint(), database.table.recount());
+        }
+        assert_eq!(live, self.model.len());
+    }
+
+    fn check_all(&mut self) {
+        self.keys.begin(Millis(self.now), Lsn(1));
+        for name in self.model.keys().cloned().collect::<Vec<_>>() {
+            self.check_key(Db(name.0), &name.1);
+        }
+        while self.keys.free_slice(100) {}
+        assert_eq!((self.keys.pending_objects(), self.keys.memory().graveyard), (0, 0));
+    }
+}
+
+fn visit(table: &Table<Value>, mut each: impl FnMut(u8, Stored<'_, Value>)) {
+    let (mut places, mut from) = (Vec::new(), Some(0));
+    while let Some(start) = from {
+        from = table.ordered(start, &mut places, |_| true);
+        for &place in &places {
+            let view = table.view(place);
+            each(view.meta.marks, view.value);
+        }
+    }
+}
+
+fn difference(found: &State, expected: &State) -> String {
+    let missing: Vec<_> = expected.keys().filter(|name| !found.contains_key(*name)).collect();
+    let extra: Vec<_> = found.keys().filter(|name| !expected.contains_key(*name)).collect();
+    let wrong: Vec<_> = found
+        .iter()
+        .filter(|(name, held)| expected.get(*name).is_some_and(|other| other != *held))
+        .map(|(name, _)| name)
+        .collect();
+    format!("missing {missing:?} extra {extra:?} wrong {wrong:?}")
+}
+
+fn run(seed: u64) {
+    println!("seed {seed}");
+    let mut twin = Twin::new(seed);
+    if twin.universe > 1000 {
+        for _ in 0..4000 {
+            let (db, key) = twin.name();
+            twin.set(db, key);
+        }
+    }
+    let pace = 1 + twin.prng.below(4);
+    for _ in 0..300 {
+        twin.operation();
+        if twin.prng.chance(1, pace) {
+            twin.snapshot();
+        }
+    }
+    while twin.keys.is_cut() {
+        twin.snapshot();
+    }
+    twin.settled();
+    twin.check_all();
+}
+
+#[test]
+fn is_the_state_at_the_cut() {
+    let seeds = if cfg!(debug_assertions) { 250 } else { 2000 };
+    let first = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    match first {
+        Some(seed) => run(seed),
+        None => (0..seeds).for_each(run),
+    }
+}
