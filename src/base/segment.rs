@@ -279,8 +279,7 @@ impl<X> Segment<X> {
     /// Can this be done?
     #[inline]
     pub fn room(&self, need: Need) -> Room {
-        let live = self.arena.used() - self.garbage as usize;
-        if live + need.span > Arena::MAX - VALUE_MAX {
+        if self.live() + need.span > Arena::LIVE_MAX {
             return Room::Split;
         }
         let free = self.index.capacity() - self.index.len();
@@ -289,8 +288,7 @@ impl<X> Segment<X> {
         {
             return if self.depth < DEPTH_MAX { Room::Split } else { Room::Grow };
         }
-        let arena = need.span == 0
-            || self.arena.has_room(need.span) && self.arena.used() + need.span <= Arena::MAX;
+        let arena = self.arena.has_room(need.span);
         let places = need.keys == 0 && (need.values == 0 || self.has_value_room());
         if arena && places && need.entries <= free { Room::Ready } else { Room::Grow }
     }
@@ -311,15 +309,12 @@ impl<X> Segment<X> {
             }
         }
         let mut moved = at;
-        if need.span > 0 && !self.arena.has_room(need.span)
-            || self.arena.used() + need.span > Arena::MAX
-        {
+        if !self.arena.has_room(need.span) {
             let garbage = self.garbage as usize;
-            let full = self.arena.used() + need.span > Arena::MAX;
-            if garbage > self.arena.used() / 8 || full {
+            if garbage > self.arena.used() / 8 || self.arena.is_full(need.span) {
                 moved = self.compact(at);
             }
-            self.arena.grow(need.span);
+            self.arena.grow(need.span, 0);
         }
         moved
     }
@@ -463,13 +458,14 @@ impl<X> Segment<X> {
 
     /// Moves all entries together; returns where the one at `at` is now.
     pub fn compact(&mut self, at: u16) -> u16 {
-        let live = self.arena.used() - self.garbage as usize;
-        let old = mem::replace(&mut self.arena, Arena::sized(live));
+        let mut coming = self.live();
+        let old = mem::take(&mut self.arena);
         let mut moved = at;
         for place in self.index.iter_mut() {
             let from = *place;
             if let Some(record) = Record::read(old.at(from)) {
-                *place = push_packed(&mut self.arena, old.at(from), &record);
+                *place = push_packed(&mut self.arena, old.at(from), &record, coming);
+                coming -= record.span();
             }
             if from == at {
                 moved = *place;
@@ -500,11 +496,15 @@ impl<X> Segment<X> {
             }
             moves.push((hash, at));
         }
-        self.presize(counts[0], sizes[0]);
-        upper.presize(counts[1], sizes[1]);
+        self.expect(counts[0]);
+        upper.expect(counts[1]);
+        let [mut coming_lower, mut coming_upper] = sizes;
         for (hash, at) in moves {
-            let side = if hash & upper_bit == 0 { &mut *self } else { &mut upper };
-            side.adopt(hash, &mut old, at);
+            if hash & upper_bit == 0 {
+                coming_lower -= self.adopt(hash, &mut old, at, coming_lower);
+            } else {
+                coming_upper -= upper.adopt(hash, &mut old, at, coming_upper);
+            }
         }
         upper
     }
@@ -514,30 +514,26 @@ impl<X> Segment<X> {
         self.slabs.into_iter().flat_map(|slabs| slabs.values.into_things())
     }
 
-    /// Reserves an index of the right size for entries that are about to come.
+    /// Reserves an index of the right size for entries that are about to come to an empty segment.
+    /// Half a segment is on its way to a full one: the size between is not worth an allocation.
     pub fn expect(&mut self, entries: usize) {
-        if self.index.capacity() < entries.min(ENTRIES_MAX) {
-            self.presize(entries, 0);
+        let half = entries > ENTRIES_MAX / 3;
+        let capacity = if half { entries.max(ENTRIES_MAX) } else { entries + entries / 8 };
+        if self.index.capacity() < capacity {
+            self.index = HashTable::with_capacity(capacity);
         }
     }
 
-    fn presize(&mut self, entries: usize, bytes: usize) {
-        self.index = HashTable::with_capacity((entries + entries / 16).min(ENTRIES_MAX));
-        self.arena = if bytes == 0 { Arena::default() } else { Arena::sized(bytes) };
-    }
-
-    /// Takes over one entry of a segment that is being split.
-    fn adopt(&mut self, hash: u64, from: &mut Segment<X>, at: u16) {
-        let Some(record) = Record::read(from.arena.at(at)) else { return };
-        if !self.arena.has_room(record.span()) {
-            self.arena.grow(record.span());
-        }
-        let moved = push_packed(&mut self.arena, from.arena.at(at), &record);
+    /// Takes over one entry of a segment that is being split; returns its bytes.
+    fn adopt(&mut self, hash: u64, from: &mut Segment<X>, at: u16, coming: usize) -> usize {
+        let Some(record) = Record::read(from.arena.at(at)) else { return 0 };
+        let len = record.span() - record.slack;
+        let moved = push_packed(&mut self.arena, from.arena.at(at), &record, coming);
         self.index.insert_unique(spread(hash), moved, |_| 0);
         if record.flags & (EXTERN | LONG_KEY) == 0 {
-            return;
+            return len;
         }
-        let Some(theirs) = from.slabs.as_mut() else { return };
+        let Some(theirs) = from.slabs.as_mut() else { return len };
         let ours = self.slabs.get_or_insert_default();
         let bytes = self.arena.at_mut(moved);
         if record.flags & LONG_KEY != 0
@@ -555,6 +551,12 @@ impl<X> Segment<X> {
             let place = ours.values.put(value).to_le_bytes();
             write(bytes, record.header + record.key.len(), &place);
         }
+        len
+    }
+
+    /// Bytes of live records, their spare bytes included.
+    fn live(&self) -> usize {
+        self.arena.used() - self.garbage as usize
     }
 
     #[inline]
@@ -603,10 +605,10 @@ fn write(bytes: &mut [u8], start: usize, part: &[u8]) {
 }
 
 /// Copies a record without its spare bytes; makes room when there is none.
-fn push_packed(arena: &mut Arena, bytes: &[u8], record: &Record<'_>) -> u16 {
+fn push_packed(arena: &mut Arena, bytes: &[u8], record: &Record<'_>, coming: usize) -> u16 {
     let len = record.span() - record.slack;
     if !arena.has_room(len) {
-        arena.grow(len);
+        arena.grow(len, coming);
     }
     let at = arena.push([bytes.get(..len).unwrap_or_default(), &[], &[]]);
     if record.slack > 0

@@ -373,7 +373,7 @@ impl<X> Table<X> {
         let hasher = self.hasher.clone();
         let expected = self.expected;
         self.resize(number, |segment| {
-            if segment.is_empty() && expected > 0 {
+            if segment.is_empty() && expected > 0 && need.entries > 0 {
                 segment.expect(expected);
             }
             segment.make_room(need, &hasher, at)
