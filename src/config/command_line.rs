@@ -4,7 +4,7 @@ use clap::builder::{Arg, ArgAction, Command};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::config::document::wrapped;
-use crate::config::load::{Source, unknown};
+use crate::config::load::{COMMAND_LINE, Source, unknown};
 use crate::config::table::foreign::NOT_SETTINGS;
 use crate::config::table::row::{Setting, Standing};
 use crate::config::table::sections::{TABLE, rows};
@@ -59,7 +59,7 @@ pub fn parse(arguments: &[String]) -> Result<Invocation, String> {
     // Directives that add up (save) count in the order in which they were given.
     lines.sort();
     let text: String = lines.into_iter().map(|(_, line)| line + "\n").collect();
-    let directives = Source { name: "command line".to_owned(), text };
+    let directives = Source { name: COMMAND_LINE.to_owned(), text };
     let task = if matches.get_flag("check-config") { Task::Check } else { Task::Start };
     Ok(Invocation::Use { file, directives, task })
 }
@@ -105,7 +105,7 @@ fn has_words(flag: &str) -> bool {
 fn incomplete(name: &str) -> String {
     let known = flag_names().any(|other| other == name);
     let what = if known { format!("{name}: a value is missing") } else { unknown(name) };
-    format!("command line: {what}")
+    format!("{COMMAND_LINE}: {what}")
 }
 
 fn takes_words(flag: &str) -> bool {
@@ -168,13 +168,13 @@ fn explained(error: &clap::Error) -> Result<Invocation, String> {
         }
         ErrorKind::UnknownArgument if argument.starts_with("--") => {
             let name = argument.trim_start_matches("--");
-            Err(format!("command line: {}", unknown(name)))
+            Err(format!("{COMMAND_LINE}: {}", unknown(name)))
         }
-        ErrorKind::UnknownArgument => Err(format!("command line: what is '{argument}'?")),
+        ErrorKind::UnknownArgument => Err(format!("{COMMAND_LINE}: what is '{argument}'?")),
         _ => {
             let text = error.render().to_string();
             let line = text.lines().next().unwrap_or_default();
-            Err(format!("command line: {}", line.trim_start_matches("error: ")))
+            Err(format!("{COMMAND_LINE}: {}", line.trim_start_matches("error: ")))
         }
     }
 }
@@ -209,7 +209,7 @@ mod tests {
             (&["x", "--loadmodule", "m.so"], Some("x"), "loadmodule m.so\n"),
         ];
         for (words, file, text) in cases {
-            let directives = Source { name: "command line".to_owned(), text: (*text).to_owned() };
+            let directives = Source { name: COMMAND_LINE.to_owned(), text: (*text).to_owned() };
             let file = file.map(str::to_owned);
             let expected = Invocation::Use { file, directives, task: Task::Start };
             assert_eq!(parse_words(words), Ok(expected), "{words:?}");

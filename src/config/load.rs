@@ -12,10 +12,13 @@ use crate::config::values::Value;
 /// How deep files may include files: a file that includes itself ends here.
 const INCLUDE_DEPTH: usize = 16;
 
+/// The name of the source that the command line is.
+pub const COMMAND_LINE: &str = "command line";
+
 /// A configuration text and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// A file's name, or `command line`.
+    /// A file's name, or `COMMAND_LINE`.
     pub name: String,
     /// Lines in the syntax of redis.conf.
     pub text: String,
@@ -43,7 +46,10 @@ pub struct Note {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.name, self.line, self.what)
+        match self.name.as_str() {
+            COMMAND_LINE => write!(f, "{COMMAND_LINE}: {}", self.what),
+            name => write!(f, "{name}:{}: {}", self.line, self.what),
+        }
     }
 }
 
@@ -126,7 +132,10 @@ impl Loading<'_> {
             return Err(format!("{name}: a value is missing"));
         }
         let current = row.load(&self.config);
-        let value = row.kind.read(words, &current).map_err(|why| format!("{name}: {why}"))?;
+        let value = row.kind.read(words, &current).map_err(|why| {
+            let words: Vec<String> = words.iter().map(|word| text::quoted(word)).collect();
+            format!("'{name} {}': {why}", words.join(" "))
+        })?;
         let value = match (&current, value) {
             (Value::Save(before), Value::Save(more)) if self.saved && !more.is_empty() => {
                 Value::Save(before.iter().copied().chain(more).collect())

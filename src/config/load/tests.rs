@@ -103,19 +103,22 @@ fn mistakes_name_file_and_line() {
         ("\nprot 1", "a.conf:2: unknown directive 'prot': did you mean 'port'?"),
         ("zzzzzzzzzz 1", "a.conf:1: unknown directive 'zzzzzzzzzz'"),
         ("port", "a.conf:1: port: a value is missing"),
-        ("port 1 2", "a.conf:1: port: wrong number of arguments"),
-        ("port x", "a.conf:1: port: argument couldn't be parsed into an integer"),
-        ("port 70000", "a.conf:1: port: argument must be between 0 and 65535 inclusive"),
-        ("maxmemory 1x", "a.conf:1: maxmemory: argument must be a memory value"),
-        ("appendonly maybe", "a.conf:1: appendonly: argument must be 'yes' or 'no'"),
+        ("port 1 2", "a.conf:1: 'port 1 2': wrong number of arguments"),
+        ("port x", "a.conf:1: 'port x': argument couldn't be parsed into an integer"),
+        ("port 70000", "a.conf:1: 'port 70000': argument must be between 0 and 65535 inclusive"),
+        ("maxmemory 1x", "a.conf:1: 'maxmemory 1x': argument must be a memory value"),
+        ("appendonly maybe", "a.conf:1: 'appendonly maybe': argument must be 'yes' or 'no'"),
         (
             "recovery x",
-            "a.conf:1: recovery: argument(s) must be one of the following: auto, strict",
+            "a.conf:1: 'recovery x': argument(s) must be one of the following: auto, strict",
         ),
-        ("save 60", "a.conf:1: save: Invalid save parameters"),
-        ("save 0 1", "a.conf:1: save: Invalid save parameters"),
+        ("save 60", "a.conf:1: 'save 60': Invalid save parameters"),
+        ("save 0 1", "a.conf:1: 'save 0 1': Invalid save parameters"),
         ("dir \"a", "a.conf:1: unbalanced quotes"),
-        ("dbfilename a/b", "a.conf:1: dbfilename: dbfilename can't be a path, just a filename"),
+        (
+            "dbfilename a/b",
+            "a.conf:1: 'dbfilename a/b': dbfilename can't be a path, just a filename",
+        ),
         ("cluster-enabled yes", "a.conf:1: cluster-enabled: there is no cluster mode yet"),
         ("loadmodule x.so", "a.conf:1: loadmodule: there are no modules"),
         ("include nowhere", "a.conf:1: cannot read nowhere"),
@@ -123,6 +126,14 @@ fn mistakes_name_file_and_line() {
     ] {
         assert_eq!(load(text).unwrap_err(), expected);
     }
+}
+
+#[test]
+fn mistakes_on_the_command_line_have_no_line() {
+    let source = Source { name: COMMAND_LINE.to_owned(), text: "hz 0".to_owned() };
+    let fault = Config::load(&[source], &mut |_| Ok(String::new())).unwrap_err();
+    let expected = "command line: 'hz 0': argument must be between 1 and 500 inclusive";
+    assert_eq!(fault.to_string(), expected);
 }
 
 #[test]
