@@ -5,10 +5,9 @@ use std::borrow::Cow;
 
 use crate::commands::command;
 use crate::commands::hints::{CATEGORIES, in_category};
-use crate::commands::parse;
+use crate::commands::parse::{self, choice};
 use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
-use crate::commands::words::choice;
 use crate::observe::version::REDIS_VERSION;
 use crate::resp::error::Error;
 use crate::resp::reply::Reply;

@@ -3,9 +3,9 @@
 
 use crate::base::number;
 use crate::commands::command;
+use crate::commands::parse::choice;
 use crate::commands::session::{Ask, IfBusy, LastSnapshot, Shell, Shutdown};
 use crate::commands::spec::{Command, Docs, Flags};
-use crate::commands::words::choice;
 use crate::observe::events::Events;
 use crate::observe::info::choose::Choice;
 use crate::observe::latency::Latency;

@@ -3,10 +3,9 @@
 use crate::base::number;
 use crate::base::time::Millis;
 use crate::commands::command;
-use crate::commands::parse;
+use crate::commands::parse::{self, choice};
 use crate::commands::session::{Ask, ReplyMode, Session, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
-use crate::commands::words::{choice, quoted};
 use crate::resp::args::Args;
 use crate::resp::error::Error;
 use crate::resp::reply::{Proto, Reply};
@@ -365,7 +364,7 @@ fn kill_options(args: Args<'_>, me: u64, filter: &mut ClientFilter) -> Result<()
             b"addr" => filter.peer = Some(value.to_vec()),
             b"laddr" => filter.local = Some(value.to_vec()),
             b"user" if value == b"default" => {}
-            b"user" => return Err(quoted("No such user", value)),
+            b"user" => return Err(no_such_user(value)),
             b"skipme" => {
                 let choices = [("yes", Some(me)), ("no", None)];
                 filter.except = choice(value, &choices).ok_or(Error::Syntax)?;
@@ -383,6 +382,11 @@ fn kill_options(args: Args<'_>, me: u64, filter: &mut ClientFilter) -> Result<()
 }
 
 const BAD_AGE: &str = "maxage is not an integer or out of range";
+
+fn no_such_user(name: &[u8]) -> Error {
+    let line = [b"ERR No such user '", name, b"'"].concat();
+    Error::Line(line)
+}
 
 fn client_id(text: &[u8]) -> Option<u64> {
     number::parse_i64(text).and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0)

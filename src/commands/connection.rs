@@ -254,6 +254,8 @@ mod tests {
         kit.check(
             "ping -> -NOAUTH Authentication required.
             client id -> -NOAUTH Authentication required.
+            exec -> -EXECABORT Transaction discarded because of: NOAUTH Authentication required.
+            nothing -> -ERR unknown command 'nothing', with args beginning with: 
             hello 3 -> -NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time
             auth secre -> -WRONGPASS invalid username-password pair or user is disabled.
             auth secret1 -> -WRONGPASS invalid username-password pair or user is disabled.

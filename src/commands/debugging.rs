@@ -4,9 +4,9 @@
 use crate::base::number;
 use crate::commands::command;
 use crate::commands::debug;
+use crate::commands::parse::choice;
 use crate::commands::session::{Ask, Reload, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
-use crate::commands::words::choice;
 use crate::config::text;
 use crate::resp::error::Error;
 use crate::resp::reply::{Proto, Reply};

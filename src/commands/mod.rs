@@ -14,6 +14,7 @@ pub mod expire;
 pub mod hash;
 pub mod hash_random;
 pub mod hints;
+pub mod index;
 pub mod key;
 #[cfg(test)]
 mod kit;
@@ -29,7 +30,6 @@ pub mod string_number;
 pub mod string_range;
 pub mod table;
 pub mod transaction;
-pub mod words;
 
 #[cfg(test)]
 mod tests;

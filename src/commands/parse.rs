@@ -70,6 +70,11 @@ pub fn is(arg: &[u8], word: &str) -> bool {
     arg.eq_ignore_ascii_case(word.as_bytes())
 }
 
+/// What the word stands for among these choices, in whatever case.
+pub fn choice<T: Copy>(word: &[u8], choices: &[(&str, T)]) -> Option<T> {
+    choices.iter().find(|(name, _)| is(word, name)).map(|(_, meaning)| *meaning)
+}
+
 /// A 64-bit integer.
 pub fn integer(arg: &[u8]) -> Result<i64, Error> {
     number::parse_i64(arg).ok_or(Error::NotInteger)

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::commands::index::Index;
 use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
     absent, admin, client, command, connection, database, debugging, expire, hash, hash_random,
@@ -39,14 +40,7 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
 
 /// The row of a command, in whatever case its name is written.
 pub fn find(name: &[u8]) -> Option<&'static Command> {
-    let mut at = hash(name) as usize % SLOTS;
-    while let Some(Some(row)) = INDEX.get(at) {
-        if row.name.as_bytes().eq_ignore_ascii_case(name) {
-            return Some(row);
-        }
-        at = (at + 1) % SLOTS;
-    }
-    None
+    INDEX.find(name)
 }
 
 /// The row of a container's subcommand.
@@ -113,61 +107,7 @@ pub fn keys(command: &Command, args: Args<'_>) -> std::iter::StepBy<Range<usize>
     range.step_by(step)
 }
 
-// The index: open addressing over a power of two, filled at compile time, at most half full.
-
-const SLOTS: usize = 512;
-
-static INDEX: [Option<&'static Command>; SLOTS] = build();
-
-const fn build() -> [Option<&'static Command>; SLOTS] {
-    let mut slots = [None; SLOTS];
-    let mut used = 0;
-    let mut groups = COMMANDS;
-    while let [rows, other_groups @ ..] = groups {
-        let mut rows = *rows;
-        while let [row, tail @ ..] = rows {
-            place(&mut slots, row);
-            used += 1;
-            rows = tail;
-        }
-        groups = other_groups;
-    }
-    assert!(used * 2 <= SLOTS, "a fuller table makes misses slow: double SLOTS");
-    slots
-}
-
-#[expect(clippy::indexing_slicing, reason = "runs at compile time; the index is reduced")]
-const fn place(slots: &mut [Option<&'static Command>; SLOTS], row: &'static Command) {
-    let mut at = hash(row.name.as_bytes()) as usize % SLOTS;
-    while slots[at].is_some() {
-        at = (at + 1) % SLOTS;
-    }
-    slots[at] = Some(row);
-}
-
-/// Mixes the length with the first and last eight bytes, letters in either case alike. Names of
-/// up to 16 bytes are read whole; longer ones may collide, which costs one more comparison.
-const fn hash(name: &[u8]) -> u32 {
-    let (head, tail) = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-        (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
-        _ => match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
-            (Some(head), Some(tail)) => {
-                (u32::from_le_bytes(*head) as u64, u32::from_le_bytes(*tail) as u64)
-            }
-            _ => match name {
-                [a] => (*a as u64, 0),
-                [a, b] => (*a as u64, *b as u64),
-                [a, b, c] => (*a as u64 | (*c as u64) << 8, *b as u64),
-                _ => (0, 0),
-            },
-        },
-    };
-    const CASE: u64 = 0x2020_2020_2020_2020;
-    let mixed = (head | CASE).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        ^ (tail | CASE).wrapping_mul(0xc2b2_ae3d_27d4_eb4f).rotate_left(29)
-        ^ name.len() as u64;
-    (mixed.wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32) as u32
-}
+static INDEX: Index = Index::of(COMMANDS);
 
 #[cfg(test)]
 mod effects;

@@ -75,7 +75,11 @@ pub fn gate(session: &Session, command: &Command, facts: &Facts) -> Result<Gate,
         return Err(Error::DEBUG_OFF);
     }
     if !session.authenticated && !command.flags.has(Flags::NO_AUTH) {
-        return Err(Error::NOAUTH);
+        // EXEC says so, too, that there will be no transaction.
+        return Err(match command.name {
+            "exec" => Error::exec_aborted(&Error::NOAUTH),
+            _ => Error::NOAUTH,
+        });
     }
     match &session.queue {
         None => Ok(Gate::Run),
