@@ -218,6 +218,8 @@ fn divide(above: &BigUint, below: &BigUint) -> BigUint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::prng::Prng;
+    use crate::testing::peer::Peer;
 
     fn sum(a: &str, b: &str) -> Option<String> {
         let (a, b) = (Extended::parse(a.as_bytes())?, Extended::parse(b.as_bytes())?);
@@ -289,5 +291,55 @@ mod tests {
         assert_eq!(Extended::parse(b"-INF"), Some(Extended::Infinite { negative: true }));
         let long = format!("0.{}", "1".repeat(TEXT_MAX));
         assert_eq!(Extended::parse(long.as_bytes()), None);
+    }
+
+    /// A text that is a number, or nearly one.
+    fn random(prng: &mut Prng) -> String {
+        let mut digits = |most: u64| -> String {
+            (0..prng.below(most)).map(|_| char::from(b'0' + prng.below(10) as u8)).collect()
+        };
+        let (whole, part, exponent) = (digits(24), digits(24), digits(3));
+        let sign = ["", "", "-", "+"][prng.below(4) as usize];
+        match prng.below(20) {
+            0 => format!("{sign}{whole}"),
+            1 => format!("{sign}{whole}.{part}e{exponent}"),
+            2 => format!("{sign}{whole}.{part}e-{exponent}"),
+            3 => format!("{sign}0x{whole}.{part}p{exponent}"),
+            4 => format!("{sign}{}e{}", prng.below(100), 4900 + prng.below(60)),
+            5 => format!("{sign}{}.{part}e-{}", prng.below(10), 4900 + prng.below(60)),
+            6 => ["inf", "-inf", "nan", "1e", "0x", " 1", "1 ", "1.2.3", "-", ".", ""]
+                [prng.below(11) as usize]
+                .to_owned(),
+            7 => format!("{sign}{}", 1u64 << prng.below(64)),
+            8..=12 => format!("{sign}{}.{part}", prng.below(1000)),
+            _ => format!("{sign}{}.{}", prng.next() >> prng.below(64), prng.below(100_000)),
+        }
+    }
+
+    #[test]
+    fn the_same_sums_as_redis() {
+        let Some(mut peer) = Peer::start() else { return };
+        for seed in 0..20 {
+            let mut prng = Prng::new(seed);
+            let pairs: Vec<_> = (0..500).map(|_| (random(&mut prng), random(&mut prng))).collect();
+            for (a, b) in &pairs {
+                peer.send(&[&[b"SET", b"k", a.as_bytes()], &[b"INCRBYFLOAT", b"k", b.as_bytes()]]);
+            }
+            for (a, b) in &pairs {
+                assert_eq!(peer.reply(), b"+OK\r\n");
+                let theirs = String::from_utf8(peer.reply()).unwrap();
+                let read = |text: &str| Extended::parse(text.as_bytes());
+                let ours = match (read(a), read(b)) {
+                    (Some(a), Some(b)) => match a.finite_sum(&b).map(|sum| sum.text()) {
+                        Some(sum) => {
+                            format!("${}\r\n{}\r\n", sum.len(), String::from_utf8(sum).unwrap())
+                        }
+                        None => "-ERR increment would produce NaN or Infinity\r\n".to_owned(),
+                    },
+                    _ => "-ERR value is not a valid float\r\n".to_owned(),
+                };
+                assert_eq!(ours, theirs, "{a:?} + {b:?} (seed {seed})");
+            }
+        }
     }
 }

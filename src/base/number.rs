@@ -88,6 +88,7 @@ fn push_shortest(out: &mut Vec<u8>, x: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::prng::Prng;
 
     #[test]
     fn integers_are_canonical() {
@@ -148,6 +149,39 @@ mod tests {
             let mut out = Vec::new();
             push_double(&mut out, x);
             assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn fuzz_integers() {
+        for seed in 0..200_000 {
+            let mut prng = Prng::new(seed);
+            let text = match prng.below(3) {
+                0 => (prng.next() as i64 >> prng.below(64)).to_string(),
+                1 => (i128::from(i64::MAX) - 20 + i128::from(prng.below(40))).to_string(),
+                _ => {
+                    let bytes = b"-+0019 .";
+                    (0..prng.below(22)).map(|_| char::from(bytes[prng.below(8) as usize])).collect()
+                }
+            };
+            let canonical = text.parse::<i64>().ok().filter(|n| n.to_string() == text);
+            assert_eq!(parse_i64(text.as_bytes()), canonical, "seed {seed}: {text:?}");
+        }
+    }
+
+    #[test]
+    fn fuzz_doubles_come_back() {
+        for seed in 0..200_000 {
+            let mut prng = Prng::new(seed);
+            let x = match prng.below(3) {
+                0 => f64::from_bits(prng.next()),
+                1 => (prng.next() >> prng.below(64)) as f64,
+                _ => prng.below(1_000_000) as f64 / 1000.0,
+            };
+            let mut out = Vec::new();
+            push_double(&mut out, x);
+            let back: f64 = String::from_utf8(out).unwrap().parse().unwrap();
+            assert!(back == x || (back.is_nan() && x.is_nan()), "seed {seed}: {x} gave {back}");
         }
     }
 }
