@@ -1,5 +1,7 @@
 //! Every bound of the program, with its reason.
 
+use std::time::Duration;
+
 /// Arguments of one request. Redis once had the same bound; above it a client is broken, and a
 /// table of spans stays at 8 MiB.
 pub const ARGS_MAX: usize = 1 << 20;
@@ -74,6 +76,63 @@ pub const SNAPSHOT_CHUNK: usize = 16 << 10;
 /// A manifest: a line is below 300 bytes, and a shard has few. More is not a manifest.
 pub const MANIFEST_MAX: usize = 16 << 20;
 
+// How the bounds depend on each other.
+const _: () = {
+    // Spans are 32 bits wide, and count from the start of the request that is being read.
+    assert!(QUERY_BUFFER_MAX <= u32::MAX as usize);
+    // The longest argument must be able to arrive.
+    assert!(STRING_MAX + INLINE_MAX < QUERY_BUFFER_MAX);
+    // An inline request is given up on before the buffer that holds it is.
+    assert!(INLINE_MAX < QUERY_BUFFER_MAX);
+    // Ten thousand strangers with the largest request each stay below 2 GiB.
+    assert!(UNAUTHENTICATED_ARGS_MAX * UNAUTHENTICATED_BULK_MAX < (2 << 30) / 10_000);
+    assert!(UNAUTHENTICATED_ARGS_MAX < SPANS_KEEP && SPANS_KEEP < ARGS_MAX);
+    // A MULTI may queue at least one request of the largest size.
+    assert!(QUEUED_BYTES_MAX >= QUERY_BUFFER_MAX && QUEUED_COMMANDS_MAX >= ARGS_MAX);
+};
+
+/// Commands of one connection that run in one batch: a pipeline of a million must not keep the
+/// others of its core waiting; at 0.2 us each this is a fifth of a millisecond.
+pub const BATCH_COMMANDS: usize = 1024;
+
+/// Bytes of replies that end a batch: what a client has not read yet is bounded by this and the
+/// one reply that crosses it.
+pub const BATCH_REPLY_BYTES: usize = 256 << 10;
+
+/// Bytes of log up to which a write is made in place: copying them into the page cache takes less
+/// time than handing them to another thread (some 20 us).
+pub const WRITE_IN_PLACE: usize = 64 << 10;
+
+/// How often core 0 looks whether a checkpoint is due.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// Time between attempts to heal a broken log: service resumes within 5 s after space returns.
+pub const HEAL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the epoch advances while there are writes: what a power cut may take beyond the last
+/// sync under everysec.
+pub const EPOCH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Entries that one slice of expiry looks at, and pieces that one slice of freeing frees: each some
+/// ten microseconds.
+pub const EXPIRE_SLICE: usize = 256;
+/// See `EXPIRE_SLICE`.
+pub const FREE_SLICE: usize = 64;
+
+/// Bytes read from a socket at once: a pipeline of some hundred small commands.
+pub const READ_SIZE: usize = 16 << 10;
+
+/// How long a snapshot may keep its core at a stretch.
+pub const SNAPSHOT_SLICE: Duration = Duration::from_micros(50);
+
+/// Bytes of a base that are gathered before they are written.
+pub const SNAPSHOT_BUFFER: usize = 512 << 10;
+
+/// Bytes of a base that may wait for the device before writers wait too.
+pub const SNAPSHOT_BEHIND: usize = 4 << 20;
+
+/// Bytes of pre-images that may wait on one shard; above it writers help to encode them.
+pub const PREIMAGE_CAP: usize = 4 << 20;
 // How the bounds depend on each other.
 const _: () = {
     // Spans are 32 bits wide, and count from the start of the request that is being read.

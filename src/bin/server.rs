@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use basalt::config::Config;
 use basalt::config::command_line::{Invocation, Task, parse};
 use basalt::config::load::{Note, Source};
+use basalt::server::boot;
 
 /// Memory from the operating system in whole regions, freed by the core that took it.
 #[global_allocator]
@@ -76,7 +77,7 @@ fn check(notes: &[Note]) -> Result<(), String> {
     Ok(())
 }
 
-fn start(_config: Config, _notes: Vec<Note>, _file: Option<PathBuf>) -> Result<(), String> {
-    // server::boot::run(config, notes, file).map_err(|fault| fault.to_string())
-    Err("the server itself is not built yet".to_owned())
+fn start(config: Config, notes: Vec<Note>, file: Option<PathBuf>) -> Result<(), String> {
+    let notes: Vec<String> = notes.iter().map(Note::to_string).collect();
+    boot::run(config, &notes, file).map_err(|fault| fault.to_string())
 }

@@ -20,6 +20,7 @@ pub mod key;
 mod kit;
 pub mod lcs;
 pub mod object;
+pub mod order;
 pub mod parse;
 pub mod row;
 pub mod scan;

@@ -21,6 +21,7 @@ pub mod item;
 #[expect(clippy::module_inception, reason = "the architecture names it so")]
 pub mod keyspace;
 pub mod load;
+pub mod marks;
 pub mod memory;
 pub mod moves;
 pub mod preimage;

@@ -91,15 +91,24 @@ pub enum Outcome {
 }
 
 impl Counters {
-    /// Counts one call that took `nanos`.
-    pub fn ran(&mut self, command: &'static str, nanos: u64, end: Outcome, tracking: Tracking) {
-        self.commands_processed += 1;
+    /// Counts `count` calls that took `nanos` each.
+    pub fn ran(
+        &mut self,
+        command: &'static str,
+        count: u64,
+        nanos: u64,
+        end: Outcome,
+        tracking: Tracking,
+    ) {
+        self.commands_processed += count;
         let stats = self.commands.entry(command).or_default();
-        stats.calls += 1;
-        stats.nanos += nanos;
-        stats.failed += u64::from(end == Outcome::Failed);
+        stats.calls += count;
+        stats.nanos += nanos * count;
+        if end == Outcome::Failed {
+            stats.failed += count;
+        }
         if tracking == Tracking::On {
-            stats.latency.record(nanos);
+            stats.latency.record(nanos, count);
         }
     }
 
@@ -174,11 +183,11 @@ mod tests {
     #[test]
     fn merging_adds_everything() {
         let mut one = Counters { keyspace_hits: 2, net_input_bytes: 10, ..Counters::default() };
-        one.ran("get", 1_500, Outcome::Done, Tracking::On);
+        one.ran("get", 1, 1_500, Outcome::Done, Tracking::On);
         one.error("WRONGTYPE Operation against a key");
         let mut other = Counters { keyspace_hits: 3, expired_keys: 1, ..Counters::default() };
-        other.ran("get", 500, Outcome::Failed, Tracking::Off);
-        other.ran("set", 1, Outcome::Done, Tracking::On);
+        other.ran("get", 1, 500, Outcome::Failed, Tracking::Off);
+        other.ran("set", 1, 1, Outcome::Done, Tracking::On);
         other.rejected("set");
         other.error("ERR syntax error");
         other.error("WRONGTYPE again");

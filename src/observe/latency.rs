@@ -16,9 +16,9 @@ pub struct Latency {
 
 impl Latency {
     /// Counts one duration; what is longer than a second counts as a second.
-    pub fn record(&mut self, nanos: u64) {
+    pub fn record(&mut self, nanos: u64, count: u64) {
         let histogram = self.nanos.get_or_insert_with(|| Box::new(empty()));
-        histogram.saturating_record(nanos.max(LOWEST));
+        histogram.saturating_record_n(nanos.max(LOWEST), count);
     }
 
     /// How many durations there are.
@@ -69,7 +69,7 @@ mod tests {
     fn percentiles_are_within_one_percent() {
         let mut latency = Latency::default();
         for nanos in 1..=100_000 {
-            latency.record(nanos);
+            latency.record(nanos, 1);
         }
         assert_eq!(latency.count(), 100_000);
         for (percentile, micros) in [(50.0, 50.0), (99.0, 99.0), (99.9, 99.9), (100.0, 100.0)] {
@@ -82,8 +82,8 @@ mod tests {
     fn extremes_are_counted() {
         let mut latency = Latency::default();
         assert_eq!((latency.percentile(50.0), latency.buckets()), (0.0, vec![]));
-        latency.record(0);
-        latency.record(u64::MAX);
+        latency.record(0, 1);
+        latency.record(u64::MAX, 1);
         assert_eq!(latency.count(), 2);
         assert!(latency.percentile(100.0) >= 1_000_000.0);
     }
@@ -92,12 +92,12 @@ mod tests {
     fn merging_is_recording_in_one() {
         let (mut one, mut other, mut both) = <(Latency, Latency, Latency)>::default();
         for nanos in [100, 2_000, 3_000_000] {
-            one.record(nanos);
-            both.record(nanos);
+            one.record(nanos, 1);
+            both.record(nanos, 1);
         }
         for nanos in [500, 60_000] {
-            other.record(nanos);
-            both.record(nanos);
+            other.record(nanos, 1);
+            both.record(nanos, 1);
         }
         let mut into_empty = Latency::default();
         into_empty.merge(&one);

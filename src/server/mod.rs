@@ -1,5 +1,34 @@
 //! The shell: glommio, async and I/O live here and nowhere else.
 
+pub mod across;
+pub mod advance;
+pub mod aof;
+pub mod ask;
+pub mod boot;
+pub mod calls;
+pub mod checkpoint;
+pub mod clients;
 pub mod clock;
+pub mod connection;
+pub mod core;
+pub mod database;
 pub mod disk;
+pub mod epochs;
+pub mod facts;
+pub mod housekeeping;
+pub mod listen;
+pub mod load;
+pub mod log;
 pub mod mesh;
+pub mod recover;
+pub mod reload;
+pub mod reshard;
+pub mod saver;
+pub mod settings;
+pub mod shared;
+pub mod shutdown;
+pub mod signal;
+pub mod snapshot;
+pub mod stream;
+pub mod tally;
+pub mod transact;

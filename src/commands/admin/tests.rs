@@ -123,7 +123,7 @@ fn answers_are_made_from_plain_data() {
     );
     assert_eq!(written(|reply| write_history(reply, &events, "fork")), "*0");
     let mut latency = Latency::default();
-    latency.record(1500);
+    latency.record(1500, 1);
     assert_eq!(
         written(|reply| write_histogram(reply, &[("get", &latency)])),
         "%1 $3 get %2 $5 calls :1 $14 histogram_usec %1 :2 :1"

@@ -116,9 +116,9 @@ fn persistence_has_the_fields_that_dashboards_read() {
 #[test]
 fn commands_errors_and_latencies() {
     let mut facts = Facts { percentiles: vec![50.0, 99.9], ..Facts::default() };
-    facts.counters.ran("set", 2_000, Outcome::Done, Tracking::On);
-    facts.counters.ran("config|get", 1_000, Outcome::Done, Tracking::Off);
-    facts.counters.ran("config|get", 2_000, Outcome::Failed, Tracking::Off);
+    facts.counters.ran("set", 1, 2_000, Outcome::Done, Tracking::On);
+    facts.counters.ran("config|get", 1, 1_000, Outcome::Done, Tracking::Off);
+    facts.counters.ran("config|get", 1, 2_000, Outcome::Failed, Tracking::Off);
     facts.counters.rejected("config|get");
     facts.counters.error("WRONGTYPE x");
     assert_eq!(

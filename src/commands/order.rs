@@ -1,0 +1,193 @@
+//! What a session asks of a shard, as plain data that can travel between cores: single commands in
+//! envelopes, and the steps of a transaction.
+
+use crate::base::ids::{Db, Lsn, ShardId, TxId};
+use crate::base::time::Millis;
+use crate::commands::session::Watched;
+use crate::commands::spec::Command;
+use crate::resp::args::{Args, OwnedArgs, Span};
+use crate::resp::error::Error;
+use crate::resp::reply::Proto;
+
+/// One command that owns its arguments.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Its row.
+    pub command: &'static Command,
+    /// Its arguments, the name first.
+    pub args: OwnedArgs,
+    /// The database it was sent to.
+    pub db: Db,
+}
+
+/// Neighbouring commands of one pipeline that go to the same shard, packed in one allocation each.
+#[derive(Debug, Default)]
+pub struct Envelope {
+    /// The session's protocol version.
+    pub proto: Proto,
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    calls: Vec<Packed>,
+}
+
+#[derive(Debug)]
+struct Packed {
+    command: &'static Command,
+    db: Db,
+    first: u32,
+    count: u32,
+}
+
+/// The replies to an envelope.
+#[derive(Debug, Default)]
+pub struct Response {
+    /// All replies one after another.
+    pub bytes: Vec<u8>,
+    /// For each command: where its reply ends, and the effects it depends on.
+    pub ends: Vec<(u32, Lsn)>,
+    /// Replies were replaced because the log is broken.
+    pub refused: bool,
+}
+
+/// How a transaction ends on a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// It has only read.
+    Read,
+    /// It may have written on these shards; each logs its part, naming all of them.
+    Write(Vec<ShardId>),
+}
+
+/// One step of a transaction on one shard.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// Line up for these keys (or all of them).
+    Claim { keys: Vec<(Db, Vec<u8>)>, whole: bool, writes: bool },
+    /// Have the watched keys stayed as they were?
+    Check(Vec<Watched>),
+    /// Run these commands; each reply comes back under its number.
+    Run { items: Vec<(usize, Item)>, proto: Proto, finish: Option<Finish> },
+    /// Give the commands that rebuild these keys.
+    Export(Vec<(Db, Vec<u8>)>),
+    /// Run one command over these keys in a scratch keyspace made by `world`.
+    Gather { item: Item, proto: Proto, keys: Vec<(Db, Vec<u8>)>, world: Vec<(Db, OwnedArgs)> },
+    /// Give the claim up; after `Check` failed, or when nothing is left to run.
+    Leave(Finish),
+    /// The transaction is durable everywhere.
+    Settle,
+}
+
+/// A key as a gathered command left it: the commands that make it so, after a DEL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its database.
+    pub db: Db,
+    /// Its name.
+    pub key: Vec<u8>,
+    /// What rebuilds it; empty when it is gone.
+    pub rebuild: Vec<OwnedArgs>,
+}
+
+/// The answer to an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is the transaction's turn on this shard.
+    Granted,
+    /// To `Check`.
+    Checked { unchanged: bool },
+    /// To `Run`: encoded replies under their numbers.
+    Ran(Vec<(usize, Vec<u8>)>),
+    /// To `Export`.
+    Exported(Vec<(Db, OwnedArgs)>),
+    /// To `Gather`: the encoded reply and what changed.
+    Gathered { reply: Vec<u8>, changes: Vec<Change> },
+    /// To `Leave`.
+    Left,
+    /// The part on this shard is as durable as the policy asks.
+    Safe,
+    /// The part and all that it follows may be acknowledged.
+    Acknowledged,
+    /// Writes are refused, or the log is broken and nothing is promised: what the client is told.
+    Refused(Error),
+}
+
+/// An order on its way, and whose it is.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The transaction.
+    pub tx: TxId,
+    /// Its time, the same on every shard.
+    pub now: Millis,
+    /// What to do.
+    pub order: Order,
+}
+
+impl Item {
+    /// A copy of a command that is being read.
+    pub fn of(command: &'static Command, args: Args<'_>, db: Db) -> Item {
+        Item { command, args: args.to_owned(), db }
+    }
+}
+
+impl Envelope {
+    /// An empty envelope.
+    pub fn new(proto: Proto) -> Envelope {
+        Envelope { proto, ..Envelope::default() }
+    }
+
+    /// Adds a command.
+    pub fn push(&mut self, command: &'static Command, args: Args<'_>, db: Db) {
+        let first = self.spans.len() as u32;
+        for arg in args.iter() {
+            let start = self.bytes.len() as u32;
+            self.bytes.extend_from_slice(arg);
+            self.spans.push(Span { start, len: arg.len() as u32 });
+        }
+        self.calls.push(Packed { command, db, first, count: args.len() as u32 });
+    }
+
+    /// How many commands.
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Bytes of arguments.
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Command `index`, with its arguments.
+    pub fn get(&self, index: usize) -> Option<(&'static Command, Args<'_>, Db)> {
+        let packed = self.calls.get(index)?;
+        let spans =
+            self.spans.get(packed.first as usize..(packed.first + packed.count) as usize)?;
+        Some((packed.command, Args::new(&self.bytes, spans), packed.db))
+    }
+}
+
+impl Response {
+    /// The log broke: replies that are not safe (as `safe` judges) become `line`.
+    pub fn refuse(&mut self, line: &[u8], safe: impl Fn(Lsn) -> bool) {
+        let mut whole = Response { refused: true, ..Response::default() };
+        for (index, (_, requires)) in self.ends.iter().enumerate() {
+            let reply = if safe(*requires) { self.get(index).unwrap_or(line) } else { line };
+            whole.bytes.extend_from_slice(reply);
+            whole.ends.push((whole.bytes.len() as u32, *requires));
+        }
+        *self = whole;
+    }
+
+    /// Reply `index`.
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        let start = match index.checked_sub(1) {
+            None => 0,
+            Some(before) => self.ends.get(before)?.0 as usize,
+        };
+        self.bytes.get(start..self.ends.get(index)?.0 as usize)
+    }
+}

@@ -1,0 +1,232 @@
+//! What a transaction does on which shards: a program of steps, made before anything is locked.
+//!
+//! One command over several shards is a program of one step; EXEC over several shards is a program
+//! of as few steps as the order of its commands allows. Within a step every shard runs its items
+//! in order; a gathered command is a step of its own, because it needs the results of all before.
+
+use std::collections::BTreeMap;
+
+use crate::base::ids::{Db, ShardId};
+use crate::commands::order::Item;
+use crate::commands::session::Watched;
+use crate::commands::spec::{Flags, KeySpec, Merge};
+use crate::commands::table;
+use crate::resp::args::{Args, OwnedArgs};
+use crate::router::plan::{Route, route};
+use crate::router::slot::shard_of;
+
+/// The items of one shard in one step, each under the number of its reply.
+pub type Share = Vec<(usize, Item)>;
+
+/// One step.
+#[derive(Debug)]
+pub enum Stage {
+    /// Every shard runs its share.
+    Run(BTreeMap<ShardId, Share>),
+    /// The keys are brought to `home`, which runs the item.
+    Gather { home: ShardId, reply: usize, item: Item, keys: BTreeMap<ShardId, Vec<(Db, Vec<u8>)>> },
+}
+
+/// How the client's reply is made of numbered replies.
+#[derive(Debug)]
+pub struct Answer {
+    /// The numbers, in the order of the shards.
+    pub replies: Vec<usize>,
+    /// How several become one.
+    pub merge: Merge,
+    /// For `Merge::ByKey`: for each key of the request, which of `replies` has it.
+    pub by_key: Vec<usize>,
+}
+
+/// The keys that a transaction needs on one shard.
+#[derive(Debug, Default)]
+pub struct Needs {
+    /// By name.
+    pub keys: Vec<(Db, Vec<u8>)>,
+    /// All of them.
+    pub whole: bool,
+}
+
+/// A whole transaction.
+#[derive(Debug, Default)]
+pub struct Program {
+    /// Who takes part, with what.
+    pub needs: BTreeMap<ShardId, Needs>,
+    /// What is done, in order.
+    pub stages: Vec<Stage>,
+    /// One per command.
+    pub answers: Vec<Answer>,
+    /// Watched keys by shard.
+    pub watched: BTreeMap<ShardId, Vec<Watched>>,
+    /// Whether any command writes.
+    pub writes: bool,
+    /// How many numbered replies there are.
+    pub replies: usize,
+}
+
+/// The one shard that these commands and watched keys all live on, if there is one.
+pub fn home(items: &[Item], watched: &[Watched], me: ShardId, shards: u16) -> Option<ShardId> {
+    let routes = items.iter().map(|item| match route(item.command, item.args.args(), me, shards) {
+        Route::One(shard) => Some(shard),
+        _ => None,
+    });
+    let mut owners = routes.chain(watched.iter().map(|watch| Some(watch.shard)));
+    let first = owners.next()??;
+    owners.all(|owner| owner == Some(first)).then_some(first)
+}
+
+impl Program {
+    /// A program of these commands, in a server of `shards` shards; keyless commands run on `me`.
+    /// A command that only the session can run is not part of a program.
+    pub fn new(items: Vec<Item>, watched: Vec<Watched>, me: ShardId, shards: u16) -> Program {
+        let mut program = Program::default();
+        for watch in watched {
+            let shard = watch.shard;
+            program.need(shard, watch.db, &watch.key);
+            program.watched.entry(shard).or_default().push(watch);
+        }
+        for item in items {
+            program.writes |= item.command.flags.has(Flags::WRITE);
+            program.add(item, me, shards);
+        }
+        program
+    }
+
+    fn add(&mut self, item: Item, me: ShardId, shards: u16) {
+        match route(item.command, item.args.args(), me, shards) {
+            Route::Session => {}
+            Route::One(shard) | Route::Cursor(shard) => self.add_one(shard, item),
+            Route::Split(merge) => self.add_split(item, merge, shards),
+            Route::All(merge) => self.add_all(item, merge, shards),
+            Route::Gather => self.add_gather(item, shards),
+        }
+    }
+
+    fn need(&mut self, shard: ShardId, db: Db, key: &[u8]) {
+        self.needs.entry(shard).or_default().keys.push((db, key.to_vec()));
+    }
+
+    fn number(&mut self) -> usize {
+        self.replies += 1;
+        self.replies - 1
+    }
+
+    /// The share of a shard in the step that is being filled.
+    fn share(&mut self, shard: ShardId) -> &mut Share {
+        if !matches!(self.stages.last(), Some(Stage::Run(_))) {
+            self.stages.push(Stage::Run(BTreeMap::new()));
+        }
+        match self.stages.last_mut() {
+            Some(Stage::Run(shares)) => shares.entry(shard).or_default(),
+            _ => unreachable!("a step to run was pushed above"),
+        }
+    }
+
+    fn add_one(&mut self, shard: ShardId, item: Item) {
+        let args = item.args.args();
+        let keys: Vec<Vec<u8>> =
+            table::keys(item.command, args).map(|at| args.at(at).to_vec()).collect();
+        // A command over the whole shard (DBSIZE with one shard, SCAN) has no key to name.
+        let whole = keys.is_empty();
+        let needs = self.needs.entry(shard).or_default();
+        needs.whole |= whole;
+        needs.keys.extend(keys.into_iter().map(|key| (item.db, key)));
+        let reply = self.number();
+        self.share(shard).push((reply, item));
+        self.answers.push(Answer { replies: vec![reply], merge: Merge::Same, by_key: Vec::new() });
+    }
+
+    fn add_split(&mut self, item: Item, merge: Merge, shards: u16) {
+        let args = item.args.args();
+        let (first, step) = key_places(&item);
+        let mut parts: BTreeMap<ShardId, OwnedArgs> = BTreeMap::new();
+        let mut owners = Vec::new();
+        for at in table::keys(item.command, args) {
+            let key = args.at(at);
+            let shard = shard_of(key, shards);
+            self.need(shard, item.db, key);
+            let part = parts.entry(shard).or_insert_with(|| head(args, first));
+            for offset in 0..step {
+                part.push(args.at(at + offset));
+            }
+            owners.push(shard);
+        }
+        let order: Vec<ShardId> = parts.keys().copied().collect();
+        let mut replies = Vec::new();
+        for (shard, args) in parts {
+            let reply = self.number();
+            self.share(shard).push((reply, Item { command: item.command, args, db: item.db }));
+            replies.push(reply);
+        }
+        let by_key = match merge {
+            Merge::ByKey => owners
+                .iter()
+                .map(|owner| order.iter().position(|shard| shard == owner).unwrap_or_default())
+                .collect(),
+            _ => Vec::new(),
+        };
+        self.answers.push(Answer { replies, merge, by_key });
+    }
+
+    fn add_all(&mut self, mut item: Item, merge: Merge, shards: u16) {
+        if merge == Merge::Xor {
+            // One digest a database, which can be combined: see `commands::digest`.
+            item.args.push(b"PARTS");
+        }
+        let mut replies = Vec::new();
+        for shard in (0..shards).map(ShardId) {
+            self.needs.entry(shard).or_default().whole = true;
+            let reply = self.number();
+            self.share(shard).push((reply, item.clone()));
+            replies.push(reply);
+        }
+        self.answers.push(Answer { replies, merge, by_key: Vec::new() });
+    }
+
+    fn add_gather(&mut self, item: Item, shards: u16) {
+        let mut keys: BTreeMap<ShardId, Vec<(Db, Vec<u8>)>> = BTreeMap::new();
+        let args = item.args.args();
+        let mut home = None;
+        for at in table::keys(item.command, args) {
+            let shard = shard_of(args.at(at), shards);
+            home.get_or_insert(shard);
+            for db in gathered_dbs(&item) {
+                self.need(shard, db, args.at(at));
+                keys.entry(shard).or_default().push((db, args.at(at).to_vec()));
+            }
+        }
+        let reply = self.number();
+        self.answers.push(Answer { replies: vec![reply], merge: Merge::Same, by_key: Vec::new() });
+        let home = home.unwrap_or_default();
+        self.stages.push(Stage::Gather { home, reply, item, keys });
+    }
+}
+
+/// Where the keys begin, and how many arguments belong to each (MSET: two).
+fn key_places(item: &Item) -> (usize, usize) {
+    match item.command.keys {
+        KeySpec::At { first, step, .. } => (usize::from(first), usize::from(step).max(1)),
+        KeySpec::None => (1, 1),
+    }
+}
+
+/// The arguments before the keys: the command's name, and its subcommand's.
+fn head(args: Args<'_>, first: usize) -> OwnedArgs {
+    let mut head = OwnedArgs::default();
+    args.iter().take(first).for_each(|arg| head.push(arg));
+    head
+}
+
+/// The databases whose keys a gathered command may touch: the selected one, and the one that
+/// COPY's `DB n` names.
+fn gathered_dbs(item: &Item) -> Vec<Db> {
+    let args: Args<'_> = item.args.args();
+    let mut dbs = vec![item.db];
+    for at in 3..args.len().saturating_sub(1) {
+        if args.at(at).eq_ignore_ascii_case(b"db") && item.command.name == "copy" {
+            let named = std::str::from_utf8(args.at(at + 1)).ok().and_then(|n| n.parse().ok());
+            dbs.extend(named.map(Db).filter(|db| *db != item.db));
+        }
+    }
+    dbs
+}

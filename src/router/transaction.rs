@@ -1,0 +1,449 @@
+//! One transaction over several shards, from its first lock to its last acknowledgement: a state
+//! machine without I/O. The server (and the simulated machine) carries orders and events.
+//!
+//! ```text
+//!  Claiming --Granted (ascending shards)--> Entering --Entered--> Checking --> Running (steps)
+//!     |                                    (writes only)           |              |
+//!     | Refused                                                    | changed      v
+//!     +--> Leaving <-----------------------------------------------+           Settling
+//!             |                                            all Safe -> Settle -> all Acknowledged
+//!             +---------------------> Done <----------------------------------------+
+//! ```
+//!
+//! *Isolation*: two-phase locking; a shard's locks are given up when its last part has been applied,
+//! which is after every lock was granted. *No deadlock*: shards are claimed in ascending order.
+//! *One epoch*: the epoch gate is held from "all locked" to "applied at all", so that no cut falls
+//! between two parts. *Durability*: each participant holds its acknowledgements from the commit on
+//! (`shard::gate`) until every participant has said Safe; the client's reply then waits for
+//! Acknowledged at all of them, since what they follow may still be held by another transaction.
+
+use std::collections::BTreeMap;
+
+use crate::base::ids::{Db, ShardId, TxId};
+use crate::base::time::Millis;
+use crate::commands::order::{Change, Finish, Item, Order, Outcome, Step};
+use crate::commands::spec::{Command, KeySpec};
+use crate::resp::args::OwnedArgs;
+use crate::resp::error::Error;
+use crate::resp::reply::Proto;
+use crate::router::program::{Program, Stage};
+
+/// What has happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The epoch gate has been entered.
+    Entered,
+    /// A shard answers.
+    Answer(ShardId, Outcome),
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Action {
+    /// Carry an order to a shard; it answers with one or, when it commits, several outcomes.
+    Send(ShardId, Step),
+    /// Enter the epoch gate; answer with `Event::Entered`.
+    EnterGate,
+    /// Leave the epoch gate.
+    LeaveGate,
+    /// It is over.
+    Done(Verdict),
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The numbered replies.
+    Replies(Vec<Vec<u8>>),
+    /// A watched key had changed: nothing was done.
+    Changed,
+    /// A log is broken: nothing is promised. What the client is told.
+    Refused(Error),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Claiming,
+    Entering,
+    Checking,
+    Running,
+    Exporting,
+    Gathering,
+    Settling,
+    Acknowledging,
+    Leaving,
+    Done,
+}
+
+/// The commands by whose rows a gathered change is written back.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteBack {
+    /// The row of DEL.
+    pub del: &'static Command,
+    /// Finds the row of a rebuilding command.
+    pub find: fn(&[u8]) -> Option<&'static Command>,
+}
+
+/// A transaction on its way.
+#[derive(Debug)]
+pub struct Transaction {
+    id: TxId,
+    now: Millis,
+    proto: Proto,
+    program: Program,
+    write_back: WriteBack,
+    state: State,
+    stage: usize,
+    /// Answers still missing in this state.
+    waiting: usize,
+    /// Participants that were granted their claim.
+    claimed: Vec<ShardId>,
+    /// Participants that have said Safe (or Refused) since the commit.
+    safe: usize,
+    /// Participants that have said Acknowledged (or Refused) at the end.
+    acknowledged: usize,
+    /// The order to commit has been sent.
+    committed: bool,
+    in_gate: bool,
+    changed: bool,
+    refused: Option<Error>,
+    world: Vec<(Db, OwnedArgs)>,
+    replies: Vec<Vec<u8>>,
+}
+
+impl Transaction {
+    /// A transaction that has not begun; `start` begins it.
+    pub fn new(
+        id: TxId,
+        now: Millis,
+        proto: Proto,
+        program: Program,
+        write_back: WriteBack,
+    ) -> Transaction {
+        let replies = vec![Vec::new(); program.replies];
+        Transaction {
+            id,
+            now,
+            proto,
+            program,
+            write_back,
+            state: State::Claiming,
+            stage: 0,
+            waiting: 0,
+            claimed: Vec::new(),
+            safe: 0,
+            acknowledged: 0,
+            committed: false,
+            in_gate: false,
+            changed: false,
+            refused: None,
+            world: Vec::new(),
+            replies,
+        }
+    }
+
+    /// The program, for merging its replies once it is done.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Claims the first shard.
+    pub fn start(&mut self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.claim_next(&mut actions);
+        actions
+    }
+
+    /// Takes note of an event; what is to be done next.
+    pub fn on(&mut self, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Entered => {
+                assert_eq!(self.state, State::Entering, "the gate opens once, when asked to");
+                self.in_gate = true;
+                self.check(&mut actions);
+            }
+            Event::Answer(shard, outcome) => self.answered(shard, outcome, &mut actions),
+        }
+        actions
+    }
+
+    fn send(&self, shard: ShardId, order: Order, actions: &mut Vec<Action>) {
+        actions.push(Action::Send(shard, Step { tx: self.id, now: self.now, order }));
+    }
+
+    fn claim_next(&mut self, actions: &mut Vec<Action>) {
+        let next = self.program.needs.iter().nth(self.claimed.len());
+        let Some((&shard, needs)) = next else {
+            self.all_claimed(actions);
+            return;
+        };
+        let order = Order::Claim {
+            keys: needs.keys.clone(),
+            whole: needs.whole,
+            writes: self.program.writes,
+        };
+        self.send(shard, order, actions);
+    }
+
+    fn all_claimed(&mut self, actions: &mut Vec<Action>) {
+        if self.program.writes {
+            self.state = State::Entering;
+            actions.push(Action::EnterGate);
+        } else {
+            self.check(actions);
+        }
+    }
+
+    fn check(&mut self, actions: &mut Vec<Action>) {
+        if self.program.watched.is_empty() {
+            self.run_stage(actions);
+            return;
+        }
+        self.state = State::Checking;
+        self.waiting = self.program.watched.len();
+        for (shard, watched) in &self.program.watched {
+            self.send(*shard, Order::Check(watched.clone()), actions);
+        }
+    }
+
+    /// Is the step to come the last one, and one that all participants take part in?
+    fn finish_with(&self, stage: usize) -> Option<Finish> {
+        if stage + 1 != self.program.stages.len() {
+            return None;
+        }
+        match self.program.stages.get(stage) {
+            Some(Stage::Run(shares)) if shares.len() == self.claimed.len() => Some(self.finish()),
+            _ => None,
+        }
+    }
+
+    fn finish(&self) -> Finish {
+        if self.program.writes { Finish::Write(self.claimed.clone()) } else { Finish::Read }
+    }
+
+    fn run_stage(&mut self, actions: &mut Vec<Action>) {
+        let finish = self.finish_with(self.stage);
+        match self.program.stages.get(self.stage) {
+            None => self.leave(actions),
+            Some(Stage::Run(shares)) => {
+                self.state = State::Running;
+                self.waiting = shares.len();
+                self.committed = matches!(finish, Some(Finish::Write(_)));
+                for (shard, items) in shares {
+                    let (items, finish) = (items.clone(), finish.clone());
+                    self.send(*shard, Order::Run { items, proto: self.proto, finish }, actions);
+                }
+            }
+            Some(Stage::Gather { keys, .. }) => {
+                self.state = State::Exporting;
+                self.waiting = keys.len();
+                for (shard, keys) in keys {
+                    self.send(*shard, Order::Export(keys.clone()), actions);
+                }
+            }
+        }
+    }
+
+    fn leave(&mut self, actions: &mut Vec<Action>) {
+        self.state = State::Leaving;
+        self.waiting = self.claimed.len();
+        // What was refused or found changed has applied nothing: there is nothing to commit.
+        let nothing = self.changed || self.refused.is_some();
+        let finish = if nothing { Finish::Read } else { self.finish() };
+        self.committed = matches!(finish, Finish::Write(_));
+        for shard in &self.claimed {
+            self.send(*shard, Order::Leave(finish.clone()), actions);
+        }
+        if self.waiting == 0 {
+            self.applied(actions);
+        }
+    }
+
+    fn answered(&mut self, shard: ShardId, outcome: Outcome, actions: &mut Vec<Action>) {
+        match outcome {
+            Outcome::Granted => {
+                self.claimed.push(shard);
+                self.claim_next(actions);
+            }
+            Outcome::Checked { unchanged } => {
+                self.changed |= !unchanged;
+                self.checked(actions);
+            }
+            Outcome::Ran(replies) => {
+                self.keep(replies);
+                self.one_done(actions);
+            }
+            Outcome::Exported(world) => {
+                self.world.extend(world);
+                self.waiting -= 1;
+                if self.waiting == 0 {
+                    self.gather(actions);
+                }
+            }
+            Outcome::Gathered { reply, changes } => self.gathered(reply, changes, actions),
+            Outcome::Left => self.one_done(actions),
+            Outcome::Safe => {
+                self.safe += 1;
+                self.settle(actions);
+            }
+            Outcome::Acknowledged => {
+                self.acknowledged += 1;
+                self.end(actions);
+            }
+            Outcome::Refused(why) => self.refused(why, actions),
+        }
+    }
+
+    fn keep(&mut self, replies: Vec<(usize, Vec<u8>)>) {
+        for (number, reply) in replies {
+            if let Some(place) = self.replies.get_mut(number) {
+                *place = reply;
+            }
+        }
+    }
+
+    fn checked(&mut self, actions: &mut Vec<Action>) {
+        self.waiting -= 1;
+        match (self.waiting, self.changed) {
+            (0, false) => self.run_stage(actions),
+            (0, true) => self.leave(actions),
+            _ => {}
+        }
+    }
+
+    /// A shard has run its share of a step, or has left.
+    fn one_done(&mut self, actions: &mut Vec<Action>) {
+        self.waiting -= 1;
+        if self.waiting > 0 {
+            return;
+        }
+        match self.state {
+            State::Leaving => self.applied(actions),
+            State::Running if self.finish_with(self.stage).is_some() => self.applied(actions),
+            _ => {
+                self.stage += 1;
+                self.run_stage(actions);
+            }
+        }
+    }
+
+    fn gather(&mut self, actions: &mut Vec<Action>) {
+        let Some(Stage::Gather { home, item, keys, .. }) = self.program.stages.get(self.stage)
+        else {
+            unreachable!("only a gathering step exports");
+        };
+        self.state = State::Gathering;
+        let world = std::mem::take(&mut self.world);
+        let keys = keys.values().flatten().cloned().collect();
+        let order = Order::Gather { item: item.clone(), proto: self.proto, keys, world };
+        self.send(*home, order, actions);
+    }
+
+    /// The changes of a gathered command become one more step, on the owners.
+    fn gathered(&mut self, reply: Vec<u8>, changes: Vec<Change>, actions: &mut Vec<Action>) {
+        let Some(Stage::Gather { reply: number, keys, .. }) = self.program.stages.get(self.stage)
+        else {
+            unreachable!("only a gathering step is gathered");
+        };
+        let mut shares: BTreeMap<ShardId, Vec<(usize, Item)>> = BTreeMap::new();
+        let nowhere = self.replies.len();
+        for change in changes {
+            let name = (change.db, change.key);
+            let owner = keys.iter().find(|(_, keys)| keys.contains(&name)).map(|(shard, _)| *shard);
+            let Some(owner) = owner else { unreachable!("a change is to a key that was claimed") };
+            let share = shares.entry(owner).or_default();
+            share.extend(write_back(self.write_back, name, change.rebuild, nowhere));
+        }
+        let number = *number;
+        self.keep(vec![(number, reply)]);
+        self.stage += 1;
+        if !shares.is_empty() {
+            self.program.stages.insert(self.stage, Stage::Run(shares));
+        }
+        self.run_stage(actions);
+    }
+
+    /// Everything has been applied everywhere: the epoch may advance again.
+    fn applied(&mut self, actions: &mut Vec<Action>) {
+        if std::mem::take(&mut self.in_gate) {
+            actions.push(Action::LeaveGate);
+        }
+        self.state = State::Settling;
+        self.settle(actions);
+    }
+
+    fn settle(&mut self, actions: &mut Vec<Action>) {
+        if self.state != State::Settling {
+            return;
+        }
+        if self.committed {
+            if self.safe < self.claimed.len() {
+                return;
+            }
+            if self.refused.is_some() {
+                // The holds stay until a checkpoint has made the state durable by itself.
+                self.done(actions);
+                return;
+            }
+            for shard in &self.claimed {
+                self.send(*shard, Order::Settle, actions);
+            }
+        }
+        self.state = State::Acknowledging;
+        self.end(actions);
+    }
+
+    fn end(&mut self, actions: &mut Vec<Action>) {
+        if self.state == State::Acknowledging && self.acknowledged == self.claimed.len() {
+            self.done(actions);
+        }
+    }
+
+    fn done(&mut self, actions: &mut Vec<Action>) {
+        self.state = State::Done;
+        let replies = std::mem::take(&mut self.replies);
+        actions.push(Action::Done(match (self.refused.take(), self.changed) {
+            (Some(why), _) => Verdict::Refused(why),
+            (None, true) => Verdict::Changed,
+            (None, false) => Verdict::Replies(replies),
+        }));
+    }
+
+    /// A shard's log is broken. At its claim: it takes no part, and those that do are let go.
+    /// Later: this is its last word.
+    fn refused(&mut self, why: Error, actions: &mut Vec<Action>) {
+        self.refused.get_or_insert(why);
+        match self.state {
+            State::Claiming => self.leave(actions),
+            State::Acknowledging => {
+                self.acknowledged += 1;
+                self.end(actions);
+            }
+            _ if self.committed => {
+                self.safe += 1;
+                self.settle(actions);
+            }
+            _ => {
+                self.acknowledged += 1;
+                self.end(actions);
+            }
+        }
+    }
+}
+
+/// DEL and the commands that rebuild the key.
+fn write_back(
+    rows: WriteBack,
+    (db, key): (Db, Vec<u8>),
+    rebuild: Vec<OwnedArgs>,
+    reply: usize,
+) -> Vec<(usize, Item)> {
+    debug_assert!(matches!(rows.del.keys, KeySpec::At { .. }));
+    let del = Item { command: rows.del, args: OwnedArgs::of(&[b"DEL", &key]), db };
+    let rebuilt = rebuild.into_iter().filter_map(|args| {
+        let command = (rows.find)(args.args().at(0))?;
+        Some(Item { command, args, db })
+    });
+    std::iter::once(del).chain(rebuilt).map(|item| (reply, item)).collect()
+}

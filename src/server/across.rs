@@ -1,0 +1,226 @@
+//! Commands of a session that cannot simply be run at once on one shard: those that span shards,
+//! those that wait for a transaction, and EXEC.
+
+use crate::base::ids::{Db, ShardId};
+use crate::commands::order::Item;
+use crate::commands::session::{Queued, Shell, Watched};
+use crate::commands::spec::Run;
+use crate::resp::args::OwnedArgs;
+use crate::resp::reply::{Reply, elements};
+use crate::router::plan::{CURSOR_BITS, Route, global_cursor, local_cursor};
+use crate::router::program::{Program, home};
+use crate::server::calls::Arrival;
+use crate::server::connection::{Busy, Connection};
+use crate::server::core::Group;
+use crate::server::transact::{Ended, transact};
+use crate::shard::execute::Request;
+
+impl Connection {
+    /// Carries out one command that spans shards or has to wait.
+    pub(in crate::server) async fn across(&mut self, route: Route, item: Item) {
+        match route {
+            Route::One(shard) if shard == self.core.id => self.in_turn(item).await,
+            Route::One(shard) => {
+                self.send_one(shard, &item);
+                self.collect().await;
+            }
+            Route::Cursor(shard) => self.cursor(shard, item).await,
+            Route::Session => {}
+            Route::Split(_) | Route::All(_) | Route::Gather => self.program(item).await,
+        }
+    }
+
+    fn send_one(&mut self, shard: ShardId, item: &Item) {
+        let proto = self.client.session.borrow().proto;
+        self.pipeline.send(shard, proto, (item.command, item.args.args(), item.db));
+    }
+
+    /// Runs a command on the own shard, after the transactions that stand in its way.
+    async fn in_turn(&mut self, item: Item) {
+        let proto = self.client.session.borrow().proto;
+        let request = Request::of(&item, proto);
+        loop {
+            match self.here(request, request.args) {
+                Ok(()) => return,
+                Err(Busy) => {}
+            }
+            let claim = self.core.shard.borrow().obstacle(request);
+            let Some(claim) = claim else { continue };
+            let ticket = self.core.line_up(claim).await;
+            self.core.clock.start_turn();
+            let start = self.pipeline.out.len();
+            let out = &mut self.pipeline.out;
+            let requires = self.core.run(|shard| shard.run(request, out));
+            self.core.step_aside(ticket);
+            self.owe(start, requires);
+            return;
+        }
+    }
+
+    /// SCAN: the cursor names the shard; the shard gets its own part of it.
+    async fn cursor(&mut self, shard: ShardId, item: Item) {
+        let mut args = OwnedArgs::default();
+        for (at, arg) in item.args.args().iter().enumerate() {
+            match (at, local_cursor(arg)) {
+                (1, Some(local)) => args.push(local.to_string().as_bytes()),
+                _ => args.push(arg),
+            }
+        }
+        let item = Item { args, ..item };
+        let start = self.pipeline.out.len();
+        if shard == self.core.id {
+            self.in_turn(item).await;
+        } else {
+            self.send_one(shard, &item);
+            self.collect().await;
+        }
+        self.name_shard(start, shard);
+    }
+
+    /// Puts the shard into the cursor of a SCAN reply that begins at `start`. The reply's debt to
+    /// the log is that of its last byte, so it moves with it.
+    fn name_shard(&mut self, start: usize, shard: ShardId) {
+        let reply = self.pipeline.out.get(start..).unwrap_or_default();
+        let Some(rest) = reply.strip_prefix(b"*2\r\n$") else { return };
+        let Some(line) = memchr::memchr(b'\n', rest) else { return };
+        let digits = rest.get(line + 1..).unwrap_or_default();
+        let Some(end) = memchr::memchr(b'\r', digits) else { return };
+        let local = digits.get(..end).and_then(local_cursor).unwrap_or_default();
+        debug_assert!(local < 1 << CURSOR_BITS);
+        let tail = digits.get(end + 2..).unwrap_or_default().to_vec();
+        let cursor = global_cursor(local, shard, self.core.shards).to_string();
+        let requires = self.pipeline.requires_from(start);
+        self.pipeline.take_back(start);
+        let out = &mut self.pipeline.out;
+        out.extend_from_slice(b"*2\r\n");
+        let proto = self.client.session.borrow().proto;
+        Reply::new(out, proto).bulk(cursor.as_bytes());
+        out.extend_from_slice(&tail);
+        self.owe(start, requires);
+    }
+
+    async fn program(&mut self, item: Item) {
+        let proto = self.client.session.borrow().proto;
+        let program = Program::new(vec![item], Vec::new(), self.core.id, self.core.shards);
+        match transact(&self.core, self.call, proto, program).await {
+            Ended::Replies(replies) => {
+                replies.iter().for_each(|reply| self.pipeline.out.extend_from_slice(reply));
+            }
+            Ended::Refused(why) => self.error(&why),
+            Ended::Changed => unreachable!("nothing was watched"),
+        }
+    }
+
+    /// EXEC: the queue as one transaction, on one shard or over several.
+    pub(in crate::server) async fn exec(&mut self, queue: Vec<Queued>, watched: Vec<Watched>) {
+        let proto = self.client.session.borrow().proto;
+        let items = self.items_of(&queue);
+        let (me, shards) = (self.core.id, self.core.shards);
+        let ended = match home(&items, &watched, me, shards) {
+            _ if items.is_empty() && watched.is_empty() => Ended::Replies(Vec::new()),
+            Some(shard) => {
+                let group = Group { items, watched: watched.clone(), proto };
+                self.core.send_group(shard, self.call, group);
+                self.ran().await
+            }
+            None => {
+                let program = Program::new(items, watched.clone(), me, shards);
+                transact(&self.core, self.call, proto, program).await
+            }
+        };
+        self.unwatch(watched).await;
+        match ended {
+            Ended::Replies(replies) => self.write_exec(queue, replies).await,
+            Ended::Changed => Reply::new(&mut self.pipeline.out, proto).null_array(),
+            Ended::Refused(why) => self.error(&why),
+        }
+    }
+
+    async fn ran(&mut self) -> Ended {
+        let Arrival::Ran { unchanged, response } = self.core.calls.next(self.call).await else {
+            unreachable!("one transaction is under way");
+        };
+        match (unchanged, response.refused) {
+            // The whole transaction is one unit of the log, and so is its refusal.
+            (_, true) => Ended::Refused(self.core.shared.fault()),
+            (false, false) => Ended::Changed,
+            (true, false) => {
+                Ended::Replies(elements(&response.bytes).map(<[u8]>::to_vec).collect())
+            }
+        }
+    }
+
+    /// The queue's commands over keys, each with the database that the SELECTs before it have
+    /// chosen.
+    fn items_of(&self, queue: &[Queued]) -> Vec<Item> {
+        let chosen = self.client.session.borrow().db;
+        let mut items = Vec::new();
+        for queued in queue {
+            match queued.command.run {
+                Run::Session(_) if queued.command.name == "select" => {
+                    self.session_part(queued, &mut Vec::new());
+                }
+                Run::Session(_) | Run::Container => {}
+                Run::Keys(_) => {
+                    let db: Db = self.client.session.borrow().db;
+                    items.push(Item { command: queued.command, args: queued.args.clone(), db });
+                }
+            }
+        }
+        self.client.session.borrow_mut().db = chosen;
+        items
+    }
+
+    /// Runs a session command of the queue; what it asks for, if anything.
+    fn session_part(
+        &self,
+        queued: &Queued,
+        out: &mut Vec<u8>,
+    ) -> Option<crate::commands::session::Ask> {
+        let Run::Session(handler) = queued.command.run else { return None };
+        let facts = self.core.settings.borrow().facts.clone();
+        let mut session = self.client.session.borrow_mut();
+        let proto = session.proto;
+        let mut shell = Shell {
+            reply: Reply::new(out, proto),
+            session: &mut session,
+            args: queued.args.args(),
+            now: self.core.clock.now(),
+            facts: &facts,
+        };
+        match handler(&mut shell) {
+            Ok(ask) => Some(ask),
+            Err(error) => {
+                shell.reply.error(&error);
+                None
+            }
+        }
+    }
+
+    /// The array of replies: those of the keys are there, the session's are made now, in order.
+    async fn write_exec(&mut self, queue: Vec<Queued>, replies: Vec<Vec<u8>>) {
+        let proto = self.client.session.borrow().proto;
+        Reply::new(&mut self.pipeline.out, proto).array(queue.len());
+        let mut replies = replies.into_iter();
+        for queued in queue {
+            if let Run::Keys(_) = queued.command.run {
+                self.pipeline.out.extend_from_slice(&replies.next().unwrap_or_default());
+                continue;
+            }
+            let mut out = Vec::new();
+            let ask = self.session_part(&queued, &mut out);
+            self.pipeline.out.append(&mut out);
+            if let Some(ask) = ask {
+                // No session command that is queued can ask for another EXEC.
+                Box::pin(self.answer(ask)).await;
+            }
+        }
+    }
+
+    /// Ends watches on their shards.
+    pub(in crate::server) async fn unwatch(&mut self, watched: Vec<Watched>) {
+        for Watched { db, key, shard, .. } in watched {
+            self.core.on(shard, move |core| core.shard.borrow_mut().keys.unwatch(db, &key)).await;
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Looks after one core's log: one write for all that a turn appended, syncs as the policy says,
+//! and the news to everybody who waits. What is written when stands in `persist::segment`.
+//!
+//! A failed write or sync breaks the log of the whole server, not of one shard: transactions span
+//! shards, and so does the promise. It stays broken until a checkpoint has healed it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::config::values::Fsync;
+use crate::limits::WRITE_IN_PLACE;
+use crate::persist::fault::StorageFault;
+use crate::persist::record::Policy;
+use crate::persist::segment::{Stamp, SyncJob, WriteJob};
+use crate::server::core::Core;
+use crate::server::disk::{DiskError, File};
+use crate::server::log;
+use crate::shard::gate::Promise;
+use crate::shard::shard::Writes;
+
+/// The open files of a log by segment number: the one appended to, and the one being closed.
+pub type LogFiles = BTreeMap<u64, Rc<File>>;
+
+/// The policy as records name it.
+pub fn policy(fsync: Fsync) -> Policy {
+    match fsync {
+        Fsync::Always => Policy::Always,
+        Fsync::EverySec => Policy::EverySecond,
+        Fsync::No => Policy::No,
+    }
+}
+
+/// What a reply waits for under a policy.
+pub fn promise(fsync: Fsync) -> Promise {
+    match fsync {
+        Fsync::Always => Promise::Synced,
+        Fsync::EverySec | Fsync::No => Promise::Written,
+    }
+}
+
+/// The task that writes whenever something was appended.
+pub async fn tend(core: Rc<Core>) {
+    loop {
+        core.log_due.wait().await;
+        while write_once(&core).await {
+            if core.shard.borrow().gate.promise() == Promise::Synced {
+                sync(&core).await;
+            }
+        }
+    }
+}
+
+/// The task that syncs every second, and keeps the durable epoch of an idle shard moving.
+pub async fn sync_every_second(core: Rc<Core>) {
+    loop {
+        glommio::timer::sleep(Duration::from_secs(1)).await;
+        if core.settings.borrow().config.appendfsync == Fsync::EverySec {
+            sync(&core).await;
+        }
+    }
+}
+
+/// What records say about this moment.
+pub fn stamp(core: &Core) -> Stamp {
+    core.clock.start_turn();
+    Stamp {
+        durable: core.shared.durable_epoch(),
+        now: core.clock.now(),
+        policy: policy(core.settings.borrow().config.appendfsync),
+    }
+}
+
+/// Writes what is queued; says whether there was anything.
+async fn write_once(core: &Rc<Core>) -> bool {
+    let stamp = stamp(core);
+    let job = match core.shard.borrow_mut().log_mut() {
+        Some(log) => {
+            log.seal(stamp);
+            log.take_write()
+        }
+        None => None,
+    };
+    let Some(job) = job else { return false };
+    let (number, bytes) = (job.number, job.bytes().len());
+    match write(core, &job).await {
+        Ok(()) => moved(core, |log| log.wrote(job, bytes)),
+        Err(error) => fail(core, number, job.offset, &error).await,
+    }
+    true
+}
+
+async fn write(core: &Core, job: &WriteJob) -> Result<(), DiskError> {
+    let file = core.log_files.borrow().get(&job.number).cloned();
+    let Some(file) = file else { unreachable!("a segment that is written has its file open") };
+    if job.bytes().len() <= WRITE_IN_PLACE {
+        file.write_now(job.bytes(), job.offset)
+    } else {
+        file.write_all_at(job.bytes().to_vec(), job.offset).await.map(|_| ())
+    }
+}
+
+/// Writes and syncs all that was appended so far.
+pub async fn flush(core: &Rc<Core>) {
+    while write_once(core).await {}
+    let target = core.shard.borrow().appended();
+    while core
+        .shard
+        .borrow()
+        .log()
+        .is_some_and(|log| log.fault().is_none() && log.durable() < target)
+    {
+        sync(core).await;
+        while write_once(core).await {}
+        glommio::executor().yield_task_queue_now().await;
+    }
+}
+
+/// Syncs what has been written, unless a sync is in flight.
+pub async fn sync(core: &Rc<Core>) {
+    let job = core.shard.borrow_mut().log_mut().and_then(|log| log.take_sync());
+    let Some(job) = job else {
+        publish(core);
+        return;
+    };
+    let SyncJob { number } = job;
+    let file = core.log_files.borrow().get(&number).cloned();
+    let Some(file) = file else { unreachable!("a segment that is synced has its file open") };
+    match file.sync_data().await {
+        Ok(()) => moved(core, |log| log.synced(job)),
+        Err(error) => fail(core, number, 0, &error).await,
+    }
+    close_finished(core).await;
+    publish(core);
+}
+
+/// Something has become written or durable.
+fn moved(core: &Rc<Core>, change: impl FnOnce(&mut crate::persist::segment::SegmentWriter)) {
+    if let Some(log) = core.shard.borrow_mut().log_mut() {
+        change(log);
+    }
+    core.shard.borrow_mut().note_progress();
+    core.log_moved();
+}
+
+/// Tells the other cores how far this shard is durable.
+pub fn publish(core: &Core) {
+    if let Some(log) = core.shard.borrow().log() {
+        core.shared.publish_durable(core.id, log.durable_epoch());
+    }
+}
+
+/// Cuts the preallocated tail off a segment that is complete, and closes it.
+async fn close_finished(core: &Rc<Core>) {
+    let closed = core.shard.borrow_mut().log_mut().and_then(|log| log.take_closed());
+    let Some(closed) = closed else { return };
+    let file = core.log_files.borrow_mut().remove(&closed.id.number);
+    if let Some(file) = file
+        && let Err(error) = file.set_length(closed.length).await
+    {
+        // Only space is lost: what lies behind the records is zeros.
+        log::warning(error.to_string());
+    }
+}
+
+async fn fail(core: &Rc<Core>, number: u64, offset: u64, error: &DiskError) {
+    let file = error.path.display().to_string();
+    let fault = StorageFault::new(file, offset, "a write or sync that succeeds", error.to_string());
+    if let Some(log) = core.shard.borrow_mut().log_mut() {
+        log.failed(number, fault);
+    }
+    break_log(core, error.source.to_string(), &error.to_string()).await;
+}
+
+/// The log is broken from now on: writes are refused and nothing that is not durable is promised.
+pub async fn break_log(core: &Rc<Core>, reason: String, line: &str) {
+    log::warning(format!("The log is broken, writes are refused until it is healed: {line}"));
+    core.shared.set_fault(reason);
+    core.on_all(|core| {
+        let mut shard = core.shard.borrow_mut();
+        shard.gate.break_log();
+        shard.writes = Writes::Refused(core.shared.fault());
+        drop(shard);
+        core.log_moved();
+    })
+    .await;
+}

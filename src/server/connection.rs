@@ -1,0 +1,433 @@
+//! One connection: bytes in, commands to their shards, replies out when they may leave.
+//!
+//! What has arrived is executed as a batch: commands for the own shard at once, those for other
+//! shards in one envelope each; then the batch waits for the envelopes and for the log, and leaves
+//! in one write. A connection asks for more bytes only when its batch has left, so one client can
+//! never pile up work or replies (back-pressure).
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::base::ids::Lsn;
+use crate::commands::order::Item;
+use crate::commands::session::{Ask, ReplyMode, Shell};
+use crate::commands::spec::{Command, Flags, Run};
+use crate::commands::table;
+use crate::commands::transaction::{self, Gate};
+use crate::limits::{BATCH_COMMANDS, BATCH_REPLY_BYTES};
+use crate::observe::counters::{Outcome, Tracking};
+use crate::resp::args::Args;
+use crate::resp::buffer::Buffer;
+use crate::resp::error::Error;
+use crate::resp::reply::Reply;
+use crate::resp::request::{Access, Limits, Parser, Step};
+use crate::router::pipeline::Pipeline;
+use crate::router::plan::{Route, route};
+use crate::server::ask::Asked;
+use crate::server::calls::{Arrival, CallId};
+use crate::server::clients::Client;
+use crate::server::core::Core;
+use crate::server::log;
+use crate::server::shared::Settings;
+use crate::server::stream::Socket;
+use crate::server::tally::{Tally, Took};
+use crate::shard::execute::Request;
+use crate::shard::gate::Release;
+
+/// A connection's state between two reads.
+pub struct Connection {
+    pub(in crate::server) core: Rc<Core>,
+    pub(in crate::server) client: Rc<Client>,
+    pub(in crate::server) call: CallId,
+    pub(in crate::server) pipeline: Pipeline,
+    settings: Settings,
+    limits: Limits,
+    tally: Tally,
+}
+
+/// What a command leaves to be awaited.
+enum Pending {
+    /// Nothing: its reply is written, or on its way in an envelope.
+    Nothing,
+    /// A session command needs the server.
+    Ask(Ask),
+    /// The command spans shards, or waits for a transaction.
+    Across(Route, Item),
+}
+
+/// Why a batch has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// All whole requests have been executed.
+    Drained,
+    /// The batch is full; more requests wait.
+    Full,
+    /// The connection is to be closed after the replies.
+    Close,
+}
+
+/// Serves a connection until it ends.
+pub async fn serve(core: Rc<Core>, client: Rc<Client>, mut socket: Socket) {
+    let call = core.calls.open();
+    let settings = core.settings.borrow().clone();
+    let mut connection = Connection {
+        limits: limits(&settings, client.session.borrow().authenticated),
+        tally: Tally::new(core.clock.turn()),
+        pipeline: Pipeline::default(),
+        core: Rc::clone(&core),
+        client: Rc::clone(&client),
+        settings,
+        call,
+    };
+    let ended = connection.run(&mut socket).await;
+    if let Err(error) = ended
+        && error.kind() == io::ErrorKind::InvalidData
+    {
+        log::line(
+            log::Level::Verbose,
+            &format!("client {}: {error}", client.session.borrow().peer),
+        );
+    }
+    let watched = client.session.borrow_mut().end_transaction();
+    connection.unwatch(watched).await;
+    core.calls.close(call);
+}
+
+fn limits(settings: &Settings, authenticated: bool) -> Limits {
+    Limits {
+        bulk: settings.config.proto_max_bulk_len as usize,
+        query_buffer: settings.config.client_query_buffer_limit as usize,
+        access: if authenticated { Access::Open } else { Access::BeforeAuth },
+    }
+}
+
+impl Connection {
+    async fn run(&mut self, socket: &mut Socket) -> io::Result<()> {
+        let mut buffer = Buffer::new();
+        let mut parser = Parser::new();
+        loop {
+            let read = socket.read(&mut buffer).await?;
+            if read == 0 || self.client.killed.get() {
+                return Ok(());
+            }
+            self.core.clock.start_turn();
+            let mut shard = self.core.shard.borrow_mut();
+            shard.counters.net_input_bytes += read as u64;
+            shard.counters.reads_processed += 1;
+            drop(shard);
+            self.client.session.borrow_mut().seen = self.core.clock.now();
+            loop {
+                let end = self.batch(&mut buffer, &mut parser).await;
+                self.leave(socket).await?;
+                match end {
+                    End::Close => return Ok(()),
+                    _ if self.client.killed.get() => return Ok(()),
+                    End::Drained => break,
+                    End::Full => {
+                        glommio::executor().yield_task_queue_now().await;
+                        self.core.clock.start_turn();
+                    }
+                }
+            }
+            buffer.shrink();
+            parser.shrink();
+        }
+    }
+
+    /// Executes requests until none is whole or the batch is full.
+    async fn batch(&mut self, buffer: &mut Buffer, parser: &mut Parser) -> End {
+        self.refresh();
+        let mut end = End::Full;
+        for _ in 0..BATCH_COMMANDS {
+            match parser.next(buffer, &self.limits) {
+                Step::Incomplete => {
+                    end = End::Drained;
+                    break;
+                }
+                Step::Invalid(invalid) => {
+                    if let Some(error) = invalid.reply() {
+                        self.flush_tally(Outcome::Done, None);
+                        self.error(&error);
+                    }
+                    let peer = &self.client.session.borrow().peer;
+                    log::line(log::Level::Verbose, &format!("client {peer}: {}", invalid.log()));
+                    end = End::Close;
+                    break;
+                }
+                Step::Request => {}
+            }
+            let pending = self.dispatch(parser.args(buffer));
+            if !matches!(pending, Pending::Nothing) && self.settle(pending).await == Asked::Close {
+                end = End::Close;
+                break;
+            }
+            if self.pipeline.out.len() > BATCH_REPLY_BYTES {
+                break;
+            }
+        }
+        self.flush_tally(Outcome::Done, None);
+        self.collect().await;
+        self.count_input(buffer);
+        end
+    }
+
+    /// Settings may have changed, and AUTH may have succeeded.
+    fn refresh(&mut self) {
+        let current = self.core.settings.borrow();
+        let authenticated = self.client.session.borrow().authenticated;
+        let changed = !Arc::ptr_eq(&current.config, &self.settings.config);
+        if changed || (authenticated && self.limits.access == Access::BeforeAuth) {
+            self.settings = current.clone();
+            self.limits = limits(&self.settings, authenticated);
+        }
+    }
+
+    fn count_input(&self, buffer: &Buffer) {
+        let mut wire = self.client.wire.borrow_mut();
+        wire.query = buffer.pending();
+        wire.query_free = buffer.memory() - buffer.pending();
+    }
+
+    /// Writes an error reply of the session itself.
+    pub(in crate::server) fn error(&mut self, error: &Error) {
+        let proto = self.client.session.borrow().proto;
+        let start = self.pipeline.out.len();
+        Reply::new(&mut self.pipeline.out, proto).error(error);
+        self.count_error(start);
+    }
+
+    /// Counts an error reply that begins at `start`.
+    fn count_error(&self, start: usize) {
+        let line = self.pipeline.out.get(start + 1..).unwrap_or_default();
+        let line = line.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        self.core.shard.borrow_mut().counters.error(&String::from_utf8_lossy(line));
+    }
+
+    /// One request: to the own shard at once, into an envelope, or to be awaited.
+    fn dispatch(&mut self, args: Args<'_>) -> Pending {
+        let command = match table::resolve(args) {
+            Ok(command) => command,
+            Err(error) => return self.refuse(None, &error),
+        };
+        let mut session = self.client.session.borrow_mut();
+        session.command = command.name;
+        match transaction::gate(&session, command, &self.settings.facts) {
+            Ok(Gate::Run) => {}
+            Ok(Gate::Queue) => {
+                transaction::queue(&mut session, command, args);
+                Reply::new(&mut self.pipeline.out, session.proto).simple("QUEUED");
+                return Pending::Nothing;
+            }
+            Err(error) => {
+                drop(session);
+                return self.refuse(Some(command), &error);
+            }
+        }
+        let (db, proto) = (session.db, session.proto);
+        drop(session);
+        if self.core.shared.is_loading() && !command.flags.has(Flags::LOADING) {
+            return self.refuse(Some(command), &Error::LOADING);
+        }
+        let route = route(command, args, self.core.id, self.core.shards);
+        match route {
+            Route::Session => self.in_session(command, args),
+            Route::One(shard) if shard == self.core.id => {
+                let request = Request { command, args, db, proto };
+                match self.here(request, args) {
+                    Ok(()) => Pending::Nothing,
+                    Err(Busy) => Pending::Across(route, Item::of(command, args, db)),
+                }
+            }
+            Route::One(shard) if self.replies_on() => {
+                self.pipeline.send(shard, proto, (command, args, db));
+                Pending::Nothing
+            }
+            _ => Pending::Across(route, Item::of(command, args, db)),
+        }
+    }
+
+    fn replies_on(&self) -> bool {
+        self.client.session.borrow().replies == ReplyMode::On
+    }
+
+    /// Refuses a request before it runs.
+    fn refuse(&mut self, command: Option<&'static Command>, error: &Error) -> Pending {
+        self.flush_tally(Outcome::Done, None);
+        transaction::refused(&mut self.client.session.borrow_mut());
+        if let Some(command) = command {
+            self.core.shard.borrow_mut().counters.rejected(command.name);
+        }
+        let start = self.pipeline.out.len();
+        self.error(error);
+        self.hide(start);
+        Pending::Nothing
+    }
+
+    /// Runs a command on the own shard, unless a transaction stands in its way.
+    pub(in crate::server) fn here(
+        &mut self,
+        request: Request<'_>,
+        args: Args<'_>,
+    ) -> Result<(), Busy> {
+        if !self.tally.continues(request.command) {
+            self.flush_tally(Outcome::Done, None);
+        }
+        let start = self.pipeline.out.len();
+        let out = &mut self.pipeline.out;
+        let ran = self.core.run(|shard| match shard.obstacle(request) {
+            None => Some(shard.run(request, out)),
+            Some(_) => None,
+        });
+        let Some(requires) = ran else { return Err(Busy) };
+        self.tally.add(request.command);
+        self.owe(start, requires);
+        if self.pipeline.out.get(start) == Some(&b'-') {
+            self.flush_tally(Outcome::Failed, Some(args));
+            self.count_error(start);
+        } else if self.times_alone(request.command) {
+            self.flush_tally(Outcome::Done, Some(args));
+        }
+        self.hide(start);
+        Ok(())
+    }
+
+    /// What is not O(1) may be slow by itself and is timed alone; so is everything when the slow
+    /// log is to see commands of less than a tenth of a millisecond.
+    fn times_alone(&self, command: &Command) -> bool {
+        !command.flags.has(Flags::FAST)
+            || (0..100).contains(&self.settings.config.slowlog_log_slower_than)
+    }
+
+    /// The reply that begins at `start` depends on an effect of the own shard.
+    pub(in crate::server) fn owe(&mut self, start: usize, requires: Lsn) {
+        if self.core.shard.borrow().gate.release(requires) != Release::Now {
+            self.pipeline.owe(start, requires);
+        }
+    }
+
+    /// CLIENT REPLY: takes the reply back that begins at `start`, if it is not wanted.
+    pub(in crate::server) fn hide(&mut self, start: usize) {
+        if !self.replies_on() && self.client.session.borrow_mut().reply_hidden() {
+            self.pipeline.take_back(start);
+        }
+    }
+
+    /// Runs a session command.
+    fn in_session(&mut self, command: &'static Command, args: Args<'_>) -> Pending {
+        self.flush_tally(Outcome::Done, None);
+        self.tally.add(command);
+        let Run::Session(handler) = command.run else { return Pending::Nothing };
+        let start = self.pipeline.out.len();
+        let mut session = self.client.session.borrow_mut();
+        let proto = session.proto;
+        let mut shell = Shell {
+            reply: Reply::new(&mut self.pipeline.out, proto),
+            session: &mut session,
+            args,
+            now: self.core.clock.now(),
+            facts: &self.settings.facts,
+        };
+        let asked = handler(&mut shell);
+        drop(session);
+        match asked {
+            Ok(Ask::Nothing) => {
+                self.flush_tally(Outcome::Done, Some(args));
+                self.hide(start);
+                self.refresh();
+                Pending::Nothing
+            }
+            Ok(ask) => Pending::Ask(ask),
+            Err(error) => {
+                self.flush_tally(Outcome::Failed, None);
+                self.error(&error);
+                self.hide(start);
+                Pending::Nothing
+            }
+        }
+    }
+
+    /// Awaits what one command needs; everything before it has been carried out by then.
+    async fn settle(&mut self, pending: Pending) -> Asked {
+        self.collect().await;
+        let start = self.pipeline.out.len();
+        let asked = match pending {
+            Pending::Nothing => Asked::Go,
+            Pending::Ask(ask) => self.answer(ask).await,
+            Pending::Across(route, item) => {
+                self.flush_tally(Outcome::Done, None);
+                self.across(route, item).await;
+                Asked::Go
+            }
+        };
+        self.core.clock.start_turn();
+        self.flush_tally(Outcome::Done, None);
+        self.hide(start);
+        asked
+    }
+
+    /// Sends the envelopes, waits for the responses and puts the batch in order.
+    pub(in crate::server) async fn collect(&mut self) {
+        if !self.pipeline.has_envelopes() {
+            return;
+        }
+        let envelopes = self.pipeline.take_envelopes();
+        let count = envelopes.len();
+        for (shard, envelope) in envelopes {
+            self.core.shard.borrow_mut().counters.commands_forwarded += envelope.len() as u64;
+            self.core.send_envelope(shard, self.call, envelope);
+        }
+        let mut responses = Vec::with_capacity(count);
+        while responses.len() < count {
+            match self.core.calls.next(self.call).await {
+                Arrival::Response(shard, response) => responses.push((shard, response)),
+                _ => unreachable!("only envelopes are under way"),
+            }
+        }
+        self.pipeline.assemble(&responses);
+    }
+
+    /// Waits for the log, then writes the batch.
+    async fn leave(&mut self, socket: &mut Socket) -> io::Result<()> {
+        if self.core.released(self.pipeline.requires()).await == Release::Refuse {
+            let line = self.core.refusal();
+            let shard = self.core.shard.borrow();
+            self.pipeline.refuse(&line, |lsn| shard.gate.release(lsn) == Release::Now);
+        }
+        if !self.pipeline.out.is_empty() {
+            {
+                let mut shard = self.core.shard.borrow_mut();
+                shard.counters.net_output_bytes += self.pipeline.out.len() as u64;
+                shard.counters.writes_processed += 1;
+                self.client.wire.borrow_mut().reply_waiting = self.pipeline.out.len();
+            }
+            let written = socket.write_all(&self.pipeline.out).await;
+            self.client.wire.borrow_mut().reply_waiting = 0;
+            written?;
+        }
+        self.pipeline.clear();
+        Ok(())
+    }
+
+    /// Counts what has run since the last flush; a single slow command goes to the slow log.
+    pub(in crate::server) fn flush_tally(&mut self, end: Outcome, args: Option<Args<'_>>) {
+        if self.tally.is_empty() {
+            return;
+        }
+        let config = &self.settings.config;
+        let tracking = if config.latency_tracking { Tracking::On } else { Tracking::Off };
+        let mut shard = self.core.shard.borrow_mut();
+        let took = self.tally.flush(Instant::now(), &mut shard.counters, end, tracking);
+        let (Some(Took { nanos, .. }), Some(args)) = (took, args) else { return };
+        let micros = nanos / 1000;
+        if config.slowlog_log_slower_than >= 0 && micros >= config.slowlog_log_slower_than as u64 {
+            drop(shard);
+            self.core.note_slow(&self.client.session.borrow(), micros, args);
+        }
+    }
+}
+
+/// A transaction stands in the way of a command.
+#[derive(Debug)]
+pub struct Busy;

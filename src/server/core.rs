@@ -1,0 +1,527 @@
+//! One core: its shard, what it has promised to others, and the messages that reach it.
+//!
+//! A turn, as the executor runs it: the messages of other cores and the bytes of the connections
+//! that became ready are executed one after another without an await in between; all that they
+//! appended goes to the log in one write (`server::aof`); the replies leave when the gate releases
+//! them; what is left of the time goes to snapshot slices and upkeep.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use crate::base::ids::{Lsn, ShardId};
+use crate::commands::order::{Envelope, Item, Outcome, Response, Step};
+use crate::commands::session::{Session, Watched};
+use crate::observe::events::Events;
+use crate::observe::slowlog::{Ran, SlowLog, SlowPolicy};
+use crate::persist::snapshot_reader::SnapshotReader;
+use crate::resp::args::Args;
+use crate::resp::reply::{Proto, Reply};
+use crate::server::advance::Advancing;
+use crate::server::aof::LogFiles;
+use crate::server::calls::{Arrival, CallId, Calls};
+use crate::server::clients::Clients;
+use crate::server::clock::Clock;
+use crate::server::database::Database;
+use crate::server::mesh::{Answer, Port, ticket};
+use crate::server::saver::Saver;
+use crate::server::shared::{Settings, Shared};
+use crate::server::signal::{Crowd, Signal};
+use crate::shard::execute::Request;
+use crate::shard::gate::Release;
+use crate::shard::locks::{Claim, Ticket};
+use crate::shard::orders::{Carried, Ending};
+use crate::shard::shard::Shard;
+
+/// Something for a core to do that is rare enough to travel as a function.
+pub type Task = Box<dyn FnOnce(&Rc<Core>) + Send>;
+
+/// What travels between cores.
+pub enum Message {
+    /// Commands of a session on another core.
+    Envelope { from: ShardId, call: CallId, envelope: Envelope },
+    /// A transaction whose keys are all on this shard.
+    Group { from: ShardId, call: CallId, group: Group },
+    /// A step of a transaction over several shards.
+    Step { from: ShardId, call: CallId, step: Step },
+    /// An answer.
+    Arrival { call: CallId, arrival: Arrival },
+    /// Anything else.
+    Task(Task),
+}
+
+/// A transaction on one shard.
+#[derive(Debug)]
+pub struct Group {
+    /// Its commands.
+    pub items: Vec<Item>,
+    /// What must not have changed.
+    pub watched: Vec<Watched>,
+    /// The protocol of its replies.
+    pub proto: Proto,
+}
+
+/// Work that came from a session, here or elsewhere, and may have to wait for its turn.
+#[derive(Debug)]
+struct Job {
+    from: ShardId,
+    call: CallId,
+    work: Work,
+    response: Response,
+    /// The claim that it runs under, once it had to line up.
+    ticket: Option<Ticket>,
+}
+
+#[derive(Debug)]
+enum Work {
+    Envelope { envelope: Envelope, next: usize },
+    Group { group: Group, unchanged: bool },
+}
+
+/// Who waits for a claim's turn.
+#[derive(Debug)]
+enum Turn {
+    /// The coordinator of a transaction.
+    Coordinator { from: ShardId, call: CallId },
+    /// Commands of a session.
+    Job(Job),
+    /// A task of this core.
+    Waiting(Option<Waker>),
+    /// A task of this core, whose turn it is now.
+    Come,
+}
+
+/// A response that waits for the log.
+#[derive(Debug)]
+struct Held {
+    job: Job,
+    requires: Lsn,
+}
+
+/// One core's state. Only its own thread touches it.
+pub struct Core {
+    /// This core's shard.
+    pub id: ShardId,
+    /// How many shards there are.
+    pub shards: u16,
+    /// The keys.
+    pub shard: RefCell<Shard>,
+    /// The way to the other cores.
+    pub port: Port<Message>,
+    /// The time.
+    pub clock: Clock,
+    /// The files that are the database.
+    pub database: Arc<Database>,
+    /// What all cores share.
+    pub shared: Arc<Shared>,
+    /// The settings in force on this core.
+    pub settings: RefCell<Settings>,
+    /// Connections of this core.
+    pub clients: Clients,
+    /// Questions under way.
+    pub calls: Calls,
+    /// The files of the log.
+    pub log_files: RefCell<LogFiles>,
+    /// What is known of checkpoints; on core 0.
+    pub saver: Saver,
+    /// Whether the epoch is about to advance; on core 0.
+    pub advancing: Advancing,
+    /// Keys that are being handed over at start, by the shard of the files they come from.
+    pub streams: RefCell<HashMap<ShardId, SnapshotReader>>,
+    /// Slow commands of this core's sessions.
+    pub slowlog: RefCell<SlowLog>,
+    /// Latency events of this core.
+    pub events: RefCell<Events>,
+    /// Something was appended, or the log has to be looked after for another reason.
+    pub log_due: Signal,
+    /// Tasks that wait for the log.
+    pub progress: Crowd,
+    turns: RefCell<HashMap<Ticket, Turn>>,
+    endings: RefCell<Vec<(ShardId, CallId, Ending)>>,
+    held: RefCell<Vec<Held>>,
+}
+
+impl Core {
+    /// A core over its shard.
+    pub fn new(
+        shard: Shard,
+        port: Port<Message>,
+        database: Arc<Database>,
+        shared: Arc<Shared>,
+        settings: Settings,
+    ) -> Core {
+        let shards = port.cores() as u16;
+        Core {
+            id: shard.id,
+            slowlog: RefCell::new(SlowLog::new(shard.id.0, shards)),
+            events: RefCell::default(),
+            streams: RefCell::default(),
+            log_files: RefCell::default(),
+            saver: Saver::default(),
+            advancing: Advancing::default(),
+            database,
+            shards,
+            shard: RefCell::new(shard),
+            port,
+            clock: Clock::new(),
+            shared,
+            settings: RefCell::new(settings),
+            clients: Clients::default(),
+            calls: Calls::default(),
+            log_due: Signal::default(),
+            progress: Crowd::default(),
+            turns: RefCell::default(),
+            endings: RefCell::default(),
+            held: RefCell::default(),
+        }
+    }
+
+    /// The task that takes in what other cores send.
+    pub async fn serve_mesh(self: Rc<Self>) {
+        let mut batch = Vec::new();
+        loop {
+            self.port.receive(&mut batch).await;
+            self.clock.start_turn();
+            for message in batch.drain(..) {
+                self.take(message);
+            }
+        }
+    }
+
+    fn take(self: &Rc<Self>, message: Message) {
+        match message {
+            Message::Envelope { from, call, envelope } => {
+                let work = Work::Envelope { envelope, next: 0 };
+                self.work(Job { from, call, work, response: Response::default(), ticket: None });
+            }
+            Message::Group { from, call, group } => self.group(from, call, group),
+            Message::Step { from, call, step } => self.step(from, call, step),
+            Message::Arrival { call, arrival } => self.calls.deliver(call, arrival),
+            Message::Task(task) => task(self),
+        }
+    }
+
+    /// Runs a function on another core (or this one) and waits for what it returns.
+    pub async fn on<T: Send + 'static>(
+        self: &Rc<Self>,
+        shard: ShardId,
+        work: impl FnOnce(&Rc<Core>) -> T + Send + 'static,
+    ) -> T {
+        if shard == self.id {
+            return work(self);
+        }
+        let (ticket, answer) = ticket();
+        self.port.send(shard, Message::Task(Box::new(move |core| ticket.answer(work(core)))));
+        match answer.await {
+            Some(value) => value,
+            None => unreachable!("a task that was sent is run"),
+        }
+    }
+
+    /// Starts an asynchronous function on another core (or this one); await what it returns.
+    pub fn start_on<T, F>(
+        self: &Rc<Self>,
+        shard: ShardId,
+        work: impl FnOnce(Rc<Core>) -> F + Send + 'static,
+    ) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + 'static,
+    {
+        let (ticket, answer) = ticket();
+        let task: Task = Box::new(move |core| {
+            let future = work(Rc::clone(core));
+            glommio::spawn_local(async move { ticket.answer(future.await) }).detach();
+        });
+        match shard == self.id {
+            true => task(self),
+            false => self.port.send(shard, Message::Task(task)),
+        }
+        answer
+    }
+
+    /// The same, waiting for it.
+    pub async fn on_async<T, F>(
+        self: &Rc<Self>,
+        shard: ShardId,
+        work: impl FnOnce(Rc<Core>) -> F + Send + 'static,
+    ) -> T
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + 'static,
+    {
+        match self.start_on(shard, work).await {
+            Some(value) => value,
+            None => unreachable!("a task that was started ends"),
+        }
+    }
+
+    /// Runs a function on every core, this one included; the answers in the order of the shards.
+    pub async fn on_all<T: Send + 'static>(
+        self: &Rc<Self>,
+        work: impl Fn(&Rc<Core>) -> T + Clone + Send + 'static,
+    ) -> Vec<T> {
+        let mut answers = Vec::new();
+        for shard in (0..self.shards).map(ShardId) {
+            let work = work.clone();
+            answers.push(self.on(shard, move |core| work(core)).await);
+        }
+        answers
+    }
+
+    /// Starts a run of commands on the shard: reads the epoch after everything in it has arrived.
+    /// What `work` appends is written soon.
+    pub fn run<T>(&self, work: impl FnOnce(&mut Shard) -> T) -> T {
+        let mut shard = self.shard.borrow_mut();
+        let before = shard.appended();
+        shard.begin(self.clock.now(), self.shared.epochs.now());
+        let result = work(&mut shard);
+        if shard.appended() != before {
+            shard.assist();
+            self.log_due.raise();
+        }
+        result
+    }
+
+    /// Commands for another shard.
+    pub fn send_envelope(self: &Rc<Self>, to: ShardId, call: CallId, envelope: Envelope) {
+        self.port.send(to, Message::Envelope { from: self.id, call, envelope });
+    }
+
+    /// A transaction for one shard, this one or another.
+    pub fn send_group(self: &Rc<Self>, to: ShardId, call: CallId, group: Group) {
+        match to == self.id {
+            true => self.group(self.id, call, group),
+            false => self.port.send(to, Message::Group { from: self.id, call, group }),
+        }
+    }
+
+    /// A step for one shard, this one or another.
+    pub fn send_step(self: &Rc<Self>, to: ShardId, call: CallId, step: Step) {
+        match to == self.id {
+            true => self.step(self.id, call, step),
+            false => self.port.send(to, Message::Step { from: self.id, call, step }),
+        }
+    }
+
+    fn group(self: &Rc<Self>, from: ShardId, call: CallId, group: Group) {
+        let work = Work::Group { group, unchanged: true };
+        self.work(Job { from, call, work, response: Response::default(), ticket: None });
+    }
+
+    fn answer(&self, to: ShardId, call: CallId, arrival: Arrival) {
+        match to == self.id {
+            true => self.calls.deliver(call, arrival),
+            false => self.port.send(to, Message::Arrival { call, arrival }),
+        }
+    }
+
+    /// Runs a job to its end, or until a transaction stands in its way.
+    fn work(self: &Rc<Self>, mut job: Job) {
+        let mut turns = Vec::new();
+        let blocked = self.run(|shard| job.run(shard, &mut turns));
+        match blocked {
+            Some(ticket) => {
+                self.turns.borrow_mut().insert(ticket, Turn::Job(job));
+            }
+            None => self.finish(job),
+        }
+        self.take_turns(turns);
+    }
+
+    /// Answers a job, now or when the log has reached what it depends on.
+    fn finish(&self, mut job: Job) {
+        let requires = job.response.ends.iter().map(|(_, lsn)| *lsn).max().unwrap_or_default();
+        let release = self.shard.borrow().gate.release(requires);
+        match release {
+            Release::Wait => {
+                self.held.borrow_mut().push(Held { job, requires });
+                return;
+            }
+            Release::Refuse => {
+                let line = self.refusal();
+                let shard = self.shard.borrow();
+                job.response.refuse(&line, |lsn| shard.gate.release(lsn) == Release::Now);
+            }
+            Release::Now => {}
+        }
+        let arrival = match job.work {
+            Work::Envelope { .. } => Arrival::Response(self.id, job.response),
+            Work::Group { unchanged, .. } => Arrival::Ran { unchanged, response: job.response },
+        };
+        self.answer(job.from, job.call, arrival);
+    }
+
+    fn step(self: &Rc<Self>, from: ShardId, call: CallId, step: Step) {
+        let carried = self.run(|shard| shard.order(step));
+        match carried {
+            Carried::Answer(outcome) => self.outcome(from, call, outcome),
+            Carried::Queued(ticket) => {
+                self.turns.borrow_mut().insert(ticket, Turn::Coordinator { from, call });
+            }
+            Carried::Ended { outcome, turn, ending } => {
+                self.outcome(from, call, outcome);
+                self.endings.borrow_mut().push((from, call, ending));
+                self.end_parts();
+                self.take_turns(turn);
+            }
+            Carried::Settled(ending) => {
+                self.endings.borrow_mut().push((from, call, ending));
+                self.log_moved();
+            }
+        }
+    }
+
+    fn outcome(&self, to: ShardId, call: CallId, outcome: Outcome) {
+        self.answer(to, call, Arrival::Outcome(self.id, outcome));
+    }
+
+    fn take_turns(self: &Rc<Self>, turns: Vec<Ticket>) {
+        for ticket in turns {
+            let turn = self.turns.borrow_mut().remove(&ticket);
+            match turn {
+                Some(Turn::Coordinator { from, call }) => {
+                    self.outcome(from, call, Outcome::Granted);
+                }
+                Some(Turn::Job(mut job)) => {
+                    job.ticket = Some(ticket);
+                    self.work(job);
+                }
+                Some(Turn::Waiting(waker)) => {
+                    self.turns.borrow_mut().insert(ticket, Turn::Come);
+                    if let Some(waker) = waker {
+                        waker.wake();
+                    }
+                }
+                Some(Turn::Come) | None => unreachable!("a claim's turn comes once"),
+            }
+        }
+    }
+
+    /// Lines up with a claim, for a task of this core.
+    pub async fn line_up(&self, claim: Claim) -> Ticket {
+        let ticket = self.shard.borrow_mut().locks.enter(claim);
+        if self.shard.borrow().locks.granted(ticket) {
+            return ticket;
+        }
+        self.turns.borrow_mut().insert(ticket, Turn::Waiting(None));
+        poll_fn(|context| {
+            let mut turns = self.turns.borrow_mut();
+            match turns.get_mut(&ticket) {
+                Some(Turn::Waiting(waker)) => {
+                    *waker = Some(context.waker().clone());
+                    Poll::Pending
+                }
+                _ => {
+                    turns.remove(&ticket);
+                    Poll::Ready(())
+                }
+            }
+        })
+        .await;
+        ticket
+    }
+
+    /// Gives a claim up.
+    pub fn step_aside(self: &Rc<Self>, ticket: Ticket) {
+        let turns = self.shard.borrow_mut().locks.leave(ticket);
+        self.take_turns(turns);
+    }
+
+    /// The log has moved, or was broken or healed: looks again at all that waits for it.
+    pub fn log_moved(&self) {
+        self.end_parts();
+        let held = std::mem::take(&mut *self.held.borrow_mut());
+        for held in held {
+            match self.shard.borrow().gate.release(held.requires) {
+                Release::Wait => self.held.borrow_mut().push(held),
+                Release::Now | Release::Refuse => self.finish(held.job),
+            }
+        }
+        self.progress.wake();
+    }
+
+    fn end_parts(&self) {
+        let endings = std::mem::take(&mut *self.endings.borrow_mut());
+        for (from, call, ending) in endings {
+            let ended = self.shard.borrow().ended(ending, || self.shared.fault());
+            match ended {
+                Some(outcome) => self.outcome(from, call, outcome),
+                None => self.endings.borrow_mut().push((from, call, ending)),
+            }
+        }
+    }
+
+    /// Waits until a reply that depends on an effect of this shard may leave.
+    pub async fn released(&self, requires: Lsn) -> Release {
+        self.progress
+            .until(|| match self.shard.borrow().gate.release(requires) {
+                Release::Wait => None,
+                release => Some(release),
+            })
+            .await
+    }
+
+    /// A command of one of this core's sessions was slow.
+    pub fn note_slow(&self, session: &Session, micros: u64, args: Args<'_>) {
+        let config = &self.settings.borrow().config;
+        let policy = SlowPolicy {
+            slower_than: config.slowlog_log_slower_than,
+            max_len: config.slowlog_max_len,
+        };
+        let name = String::from_utf8_lossy(&session.name);
+        let second = self.clock.now().0 / 1000;
+        let ran = Ran { second, micros, peer: &session.peer, client: &name };
+        self.slowlog.borrow_mut().add(policy, ran, args.iter());
+    }
+
+    /// The error line for replies that a broken log cannot promise.
+    pub fn refusal(&self) -> Vec<u8> {
+        let mut line = Vec::new();
+        Reply::new(&mut line, Proto::Two).error(&self.shared.fault());
+        line
+    }
+}
+
+impl Job {
+    /// Runs what it can. Returns the claim that it has to wait for, if any.
+    fn run(&mut self, shard: &mut Shard, turns: &mut Vec<Ticket>) -> Option<Ticket> {
+        match &mut self.work {
+            Work::Envelope { envelope, next } => {
+                while let Some((command, args, db)) = envelope.get(*next) {
+                    let request = Request { command, args, db, proto: envelope.proto };
+                    if self.ticket.is_none()
+                        && let Some(claim) = shard.obstacle(request)
+                    {
+                        return Some(shard.locks.enter(claim));
+                    }
+                    let requires = shard.run(request, &mut self.response.bytes);
+                    self.response.ends.push((self.response.bytes.len() as u32, requires));
+                    *next += 1;
+                    if let Some(ticket) = self.ticket.take() {
+                        turns.extend(shard.locks.leave(ticket));
+                    }
+                }
+            }
+            Work::Group { group, unchanged } => {
+                if self.ticket.is_none()
+                    && let Some(claim) = shard.obstacle_to_all(&group.items, &group.watched)
+                {
+                    return Some(shard.locks.enter(claim));
+                }
+                let Group { items, watched, proto } = group;
+                let out = &mut self.response.bytes;
+                let (ran, requires) = shard.run_all(items, watched, *proto, out);
+                *unchanged = ran;
+                self.response.ends.push((out.len() as u32, requires));
+                if let Some(ticket) = self.ticket.take() {
+                    turns.extend(shard.locks.leave(ticket));
+                }
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,358 @@
+//! Fills the shards at start, all cores at the same time: each loads files of the shards that wrote
+//! them. With the same number of shards what is loaded stays where it is. With another number an
+//! old shard is loaded whole, beside the core's own, and then handed over key by key to the owners.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::base::ids::{Db, Epoch, Lsn, ShardId};
+use crate::config::Config;
+use crate::keyspace::keyspace::{Keyspace, Settings as KeySettings};
+use crate::limits::DISK_BLOCK;
+use crate::persist::manifest::{Base, Manifest, Segment};
+use crate::persist::names;
+use crate::persist::recovery::{Plan, Replay, ShardPlan};
+use crate::persist::segment::SegmentWriter;
+use crate::persist::segment_scan::SegmentReader;
+use crate::persist::snapshot_file::Header;
+use crate::persist::snapshot_reader::{Expected, SnapshotReader};
+use crate::resp::buffer::Buffer;
+use crate::resp::request::{Limits, Parser, Step};
+use crate::server::aof;
+use crate::server::checkpoint;
+use crate::server::core::Core;
+use crate::server::disk::{self, Blocks, DiskError, File, Open};
+use crate::server::log;
+use crate::server::recover::{self, Found};
+use crate::server::reshard;
+use crate::server::settings::{access_policy, hash_limits};
+use crate::shard::restore::FileNumber;
+use crate::shard::shard::Shard;
+
+/// A shard without keys, with the seed of the database.
+pub fn empty_shard(id: ShardId, found: &Found, config: &Config) -> Shard {
+    let hash = found.database.manifest().hash;
+    let keys = Keyspace::new(KeySettings {
+        databases: config.databases,
+        seed: hash.seed,
+        limits: hash_limits(config),
+        policy: access_policy(config),
+    });
+    Shard::new(id, keys, hash.seed ^ found.database.run.0 as u64)
+}
+
+/// This core's part of loading.
+pub async fn load(core: &Rc<Core>, found: &Found) -> Result<(), String> {
+    if let Some((manifest, plan)) = &found.old {
+        if core.id == ShardId(0) {
+            core.shared.loaded.total.store(total_bytes(manifest, plan), Ordering::Relaxed);
+        }
+        for (index, files) in manifest.shards.iter().enumerate() {
+            if index % usize::from(core.shards) != core.id.index() {
+                continue;
+            }
+            let old = ShardId(index as u16);
+            let plan = plan.shards.get(index).cloned().unwrap_or_default();
+            if found.is_resharding() {
+                let config = core.settings.borrow().config.clone();
+                let mut beside = empty_shard(old, found, &config);
+                fill(core, &mut Target::Beside(&mut beside), manifest, files.base.as_ref(), &plan)
+                    .await?;
+                reshard::hand_over(core, beside).await;
+            } else {
+                fill(core, &mut Target::Own, manifest, files.base.as_ref(), &plan).await?;
+                core.shard.borrow_mut().resume(Lsn(plan.next.0 - 1));
+            }
+        }
+    }
+    core.shared.loaded.cores.fetch_add(1, Ordering::AcqRel);
+    Ok(())
+}
+
+fn total_bytes(manifest: &Manifest, plan: &Plan) -> u64 {
+    let bases = manifest.shards.iter().filter_map(|files| files.base.as_ref());
+    let logs = plan.shards.iter().flat_map(|shard| &shard.replay);
+    bases.map(|base| base.length).sum::<u64>() + logs.map(|log| log.end.length).sum::<u64>()
+}
+
+/// Which shard is filled.
+pub enum Target<'a> {
+    /// The core's own.
+    Own,
+    /// One beside it.
+    Beside(&'a mut Shard),
+}
+
+impl Target<'_> {
+    fn with<T>(&mut self, core: &Core, work: impl FnOnce(&mut Shard) -> T) -> T {
+        match self {
+            Target::Own => work(&mut core.shard.borrow_mut()),
+            Target::Beside(shard) => work(shard),
+        }
+    }
+}
+
+/// Loads one shard's base, then runs its log again.
+pub async fn fill(
+    core: &Rc<Core>,
+    target: &mut Target<'_>,
+    manifest: &Manifest,
+    base: Option<&Base>,
+    plan: &ShardPlan,
+) -> Result<(), String> {
+    let shard = target.with(core, |shard| shard.id);
+    if let Some(base) = base {
+        let readable = base.path.ends_with(".aof");
+        match readable {
+            false => load_snapshot(core, target, manifest, shard, base).await?,
+            true => load_commands(core, target, base).await?,
+        }
+    }
+    for replay in &plan.replay {
+        replay_segment(core, target, replay).await?;
+    }
+    Ok(())
+}
+
+async fn open(core: &Core, path: &str) -> Result<Blocks, String> {
+    let full = core.database.directory.join(path);
+    let file = File::open(&full, Open::Read).await.map_err(|error: DiskError| error.to_string())?;
+    Ok(Blocks::new(file, 0))
+}
+
+async fn next(core: &Core, blocks: &mut Blocks, used: Vec<u8>) -> Result<Vec<u8>, String> {
+    let block = blocks.next(used).await.map_err(|error| error.to_string())?;
+    core.shared.loaded.bytes.fetch_add(block.len() as u64, Ordering::Relaxed);
+    Ok(block)
+}
+
+async fn load_snapshot(
+    core: &Core,
+    target: &mut Target<'_>,
+    manifest: &Manifest,
+    shard_id: ShardId,
+    base: &Base,
+) -> Result<(), String> {
+    let header = Header::expected(manifest, shard_id);
+    let expected = header.map(|header| Expected { header, length: base.length, crc: base.crc });
+    let mut reader = SnapshotReader::new(base.path.clone(), expected);
+    let mut blocks = open(core, &base.path).await?;
+    let mut block = Vec::new();
+    loop {
+        block = next(core, &mut blocks, block).await?;
+        if block.is_empty() {
+            break;
+        }
+        reader.feed(&block);
+        target.with(core, |shard| load_items(shard, shard_id, &mut reader, &base.path))?;
+        glommio::executor().yield_task_queue_now().await;
+    }
+    let footer = reader.finish().map_err(|fault| fault.to_string())?;
+    if target.with(core, |shard| shard.keys.load_unfinished()) > 0 {
+        return Err(format!("{}: a value that was begun is not complete", base.path));
+    }
+    core.shared.loaded.keys.fetch_add(footer.entries.total(), Ordering::Relaxed);
+    Ok(())
+}
+
+/// Adds the items that have been read.
+pub fn load_items(
+    shard: &mut Shard,
+    from: ShardId,
+    reader: &mut SnapshotReader,
+    path: &str,
+) -> Result<(), String> {
+    let file = FileNumber(from.0);
+    while let Some(mut items) = reader.next().map_err(|fault| fault.to_string())? {
+        while let Some(item) = items.next().map_err(|fault| fault.to_string())? {
+            shard
+                .load_item(file, &item)
+                .map_err(|bad| format!("{path}: an entry cannot be loaded: {bad:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A readable base: plain commands, and the checksum of the whole file in the manifest.
+async fn load_commands(core: &Core, target: &mut Target<'_>, base: &Base) -> Result<(), String> {
+    let mut blocks = open(core, &base.path).await?;
+    let (mut buffer, mut parser) = (Buffer::new(), Parser::new());
+    let mut crc = crate::base::checksum::Crc64::new();
+    let (mut block, mut db, mut scratch) = (Vec::new(), Db(0), Vec::new());
+    loop {
+        block = next(core, &mut blocks, block).await?;
+        if block.is_empty() {
+            break;
+        }
+        crc.update(&block);
+        buffer.fill(&block);
+        loop {
+            match parser.next(&mut buffer, &Limits::default()) {
+                Step::Incomplete => break,
+                Step::Invalid(invalid) => return Err(format!("{}: {}", base.path, invalid.log())),
+                Step::Request => {}
+            }
+            let args = parser.args(&buffer);
+            if args.at(0).eq_ignore_ascii_case(b"SELECT") {
+                let number = std::str::from_utf8(args.at(1)).ok().and_then(|n| n.parse().ok());
+                db = number.map(Db).ok_or_else(|| format!("{}: a bad SELECT", base.path))?;
+                continue;
+            }
+            target
+                .with(core, |shard| shard.replay_named(args, db, &mut scratch))
+                .map_err(|bad| format!("{}: {bad:?}", base.path))?;
+        }
+        glommio::executor().yield_task_queue_now().await;
+    }
+    if crc.value() != base.crc || buffer.pending() > 0 {
+        return Err(format!("{}: at byte 0: expected checksum {:016x}", base.path, base.crc));
+    }
+    core.shared.loaded.keys.fetch_add(base.entries.total(), Ordering::Relaxed);
+    Ok(())
+}
+
+async fn replay_segment(
+    core: &Core,
+    target: &mut Target<'_>,
+    replay: &Replay,
+) -> Result<(), String> {
+    let Replay { path, id, first, end } = replay;
+    let mut reader = SegmentReader::new(path.clone(), *id, *first, end.length, Some(end.next));
+    let mut blocks = open(core, path).await?;
+    let mut block = Vec::with_capacity(DISK_BLOCK);
+    while !reader.at_end() {
+        block = next(core, &mut blocks, block).await?;
+        if block.is_empty() {
+            break;
+        }
+        reader.feed(&block);
+        loop {
+            let record = reader.next().map_err(|fault| fault.to_string())?;
+            let Some(record) = record else { break };
+            let offset = record.offset();
+            let count = target
+                .with(core, |shard| shard.replay_record(record))
+                .map_err(|bad| format!("{path}: record at byte {offset}: {bad:?}"))?;
+            core.shared.loaded.commands.fetch_add(count, Ordering::Relaxed);
+        }
+        glommio::executor().yield_task_queue_now().await;
+    }
+    reader.finish().map_err(|fault| fault.to_string())
+}
+
+/// Core 0's part: once all cores have loaded, opens the new segments and makes them the database.
+pub async fn finish(core: &Rc<Core>, found: &Found) -> Result<(), String> {
+    let mut told = 0;
+    while core.shared.loaded.cores.load(Ordering::Acquire) < usize::from(core.shards) {
+        glommio::timer::sleep(Duration::from_millis(10)).await;
+        told += 1;
+        if told % 100 == 0 {
+            progress(core);
+        }
+    }
+    core.shared.epochs.start_at(Epoch(found.epoch.0));
+    for shard in (0..core.shards).map(ShardId) {
+        core.shared.publish_durable(shard, Epoch(found.epoch.0 - 1));
+    }
+    let directory = core.database.directory.clone();
+    if let Some((_, plan)) = &found.old {
+        sync_kept(core, plan).await?;
+        let cuts: Vec<_> = plan.shards.iter().flat_map(|shard| shard.cuts.clone()).collect();
+        recover::keep_cuts(&directory, &cuts).map_err(|error| {
+            format!("cannot keep what recovery cuts off in {}: {error}", names::LOST_CUT)
+        })?;
+    }
+    loaded(core);
+    core.on_all(crate::server::settings::apply).await;
+    if found.is_resharding() {
+        log::notice(format!(
+            "The files are those of {} shards: writing a checkpoint for {}",
+            found.old_shards().unwrap_or_default(),
+            core.shards
+        ));
+        checkpoint::checkpoint_anew(core).await?;
+    } else if core.settings.borrow().config.appendonly {
+        open_logs(core).await?;
+    }
+    if found.old.is_some() {
+        checkpoint::tidy(core).await;
+    }
+    Ok(())
+}
+
+/// What is kept of the old log may so far be in the page cache alone.
+async fn sync_kept(core: &Core, plan: &Plan) -> Result<(), String> {
+    for replay in plan.shards.iter().flat_map(|shard| &shard.replay) {
+        let path = core.database.directory.join(&replay.path);
+        let file = File::open(&path, Open::Write).await.map_err(|error| error.to_string())?;
+        file.sync_data().await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+fn progress(core: &Core) {
+    let loaded = &core.shared.loaded;
+    let (bytes, total) =
+        (loaded.bytes.load(Ordering::Relaxed), loaded.total.load(Ordering::Relaxed));
+    let seconds = core.shared.started.elapsed().as_secs_f64();
+    let percent = bytes * 100 / total.max(1);
+    log::notice(format!("Loading: {percent}% ({bytes} of {total} bytes) in {seconds:.0} s"));
+}
+
+fn loaded(core: &Core) {
+    let loaded = &core.shared.loaded;
+    log::notice(format!(
+        "DB loaded: {} keys from snapshots, {} commands from the log, {} bytes in {:.3} seconds",
+        loaded.keys.load(Ordering::Relaxed),
+        loaded.commands.load(Ordering::Relaxed),
+        loaded.bytes.load(Ordering::Relaxed),
+        core.shared.started.elapsed().as_secs_f64()
+    ));
+}
+
+/// A new segment for each shard, after all that was there.
+async fn open_logs(core: &Rc<Core>) -> Result<(), String> {
+    let error = |error: DiskError| error.to_string();
+    let root = core.database.directory.clone();
+    let mut manifest = core.database.manifest();
+    let directory = root.join(names::directory(manifest.generation));
+    disk::create_dir(&directory).await.map_err(error)?;
+    disk::sync_dir(&root).await.map_err(error)?;
+    for shard in (0..core.shards).map(ShardId) {
+        let generation = manifest.generation;
+        let segment = core
+            .on_async(shard, move |core| async move { new_segment(&core, generation).await })
+            .await?;
+        if let Some(files) = manifest.shards.get_mut(shard.index()) {
+            files.segments.push(segment);
+        }
+    }
+    disk::sync_dir(&directory).await.map_err(error)?;
+    checkpoint::write_manifest(core, manifest).await.map_err(error)?;
+    core.on_all(|core| {
+        let number = core.log_files.borrow().keys().last().copied().unwrap_or_default();
+        let epoch = core.shared.epochs.now();
+        let fsync = core.settings.borrow().config.appendfsync;
+        let id =
+            crate::persist::record::SegmentId { run: core.database.run, shard: core.id, number };
+        let mut shard = core.shard.borrow_mut();
+        let log = SegmentWriter::new(id, shard.appended(), epoch);
+        shard.open_log(log, aof::promise(fsync));
+    })
+    .await;
+    Ok(())
+}
+
+async fn new_segment(
+    core: &Rc<Core>,
+    generation: crate::base::ids::Generation,
+) -> Result<Segment, String> {
+    let number = core.database.next_segment(core.id);
+    let path = names::segment(generation, core.id, number);
+    let file = File::open(&core.database.directory.join(&path), Open::New).await;
+    let file = file.map_err(|error| error.to_string())?;
+    core.log_files.borrow_mut().insert(number, Rc::new(file));
+    let first = Some(core.shard.borrow().appended().next());
+    Ok(Segment { path, number, run: core.database.run, first, end: None })
+}

@@ -1,0 +1,289 @@
+//! What a start finds in the data directory: reads and scans it, and takes the plan from
+//! `persist::recovery`. Nothing is changed here.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::ids::Slot;
+use crate::base::ids::{Epoch, ShardId};
+use crate::base::prng::Prng;
+use crate::config::Config;
+use crate::config::values::Recovery;
+use crate::limits::{DISK_BLOCK, MANIFEST_MAX};
+use crate::persist::manifest::{HashId, Manifest, Segment, ShardFiles, SlotRange};
+use crate::persist::names;
+use crate::persist::record::RunId;
+use crate::persist::recovery::{Cut, Facts, Mode, Plan, plan, plan_new};
+use crate::persist::segment_scan::{Scanned, SegmentScan};
+use crate::router::slot::{SLOTS, owner};
+use crate::server::aof;
+use crate::server::boot::StartError;
+use crate::server::clock;
+use crate::server::database::Database;
+use crate::server::log;
+
+/// The function of our tables' hash, as files name it.
+pub const HASH_FUNCTION: u16 = 1;
+
+/// What is to be loaded, and what the server goes on with.
+#[derive(Debug)]
+pub struct Found {
+    /// The directory, with the manifest that the run begins with.
+    pub database: Arc<Database>,
+    /// The manifest that was there, and what to do with its files.
+    pub old: Option<(Manifest, Plan)>,
+    /// The epoch to go on with.
+    pub epoch: Epoch,
+}
+
+impl Found {
+    /// The run's id as INFO shows it: 40 digits.
+    pub fn run_hex(&self) -> String {
+        format!("{:040x}", self.database.run.0)
+    }
+
+    /// How many shards wrote the files; nothing when there are none.
+    pub fn old_shards(&self) -> Option<u16> {
+        self.old.as_ref().map(|(manifest, _)| manifest.shards.len() as u16)
+    }
+
+    /// Are the files those of another number of shards?
+    pub fn is_resharding(&self) -> bool {
+        let now = self.database.manifest().shards.len() as u16;
+        self.old_shards().is_some_and(|old| old != now)
+    }
+}
+
+/// Looks at the directory.
+pub fn find(directory: &Path, config: &Config) -> Result<Found, StartError> {
+    let failed = |error: io::Error| StartError(format!("{}: {error}", directory.display()));
+    let listing = list(directory).map_err(failed)?;
+    let used = used_numbers(&listing);
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let boot = boot.trim().to_owned();
+    let path = directory.join(names::MANIFEST);
+    let Some(bytes) = read_manifest(&path).map_err(failed)? else {
+        return new_database(directory, config, boot, &listing, used);
+    };
+    let refused = |why: String| StartError(format!("the data is not loaded: {why}"));
+    let manifest = Manifest::parse(names::MANIFEST, &bytes);
+    let manifest = manifest.map_err(|fault| refused(fault.to_string()))?;
+    if manifest.hash.function != HASH_FUNCTION {
+        return Err(refused(format!("unknown hash function {}", manifest.hash.function)));
+    }
+    let scans = scan_all(directory, &manifest)?;
+    let mode = match config.recovery {
+        Recovery::Auto => Mode::Auto,
+        Recovery::Strict => Mode::Strict,
+    };
+    let facts = Facts { manifest: &manifest, listing: &listing, boot: &boot, mode, scans: &scans };
+    let plan = plan(&facts).map_err(|refusal| refused(refusal.to_string()))?;
+    report(&plan);
+    if !config.aof_load_truncated
+        && let Some(cut) = plan.shards.iter().flat_map(|shard| &shard.cuts).next()
+    {
+        return Err(refused(format!("{cut} (aof-load-truncated is no)")));
+    }
+    let epoch = plan.epoch;
+    let run = new_run();
+    let next = Manifest {
+        run,
+        boot: boot.clone(),
+        appendonly: config.appendonly,
+        policy: aof::policy(config.appendfsync),
+        ..plan.manifest(&manifest)
+    };
+    let next = if next.shards.len() == usize::from(config.shards) {
+        next
+    } else {
+        // Nothing of the old files is governed by shards that did not write them; the checkpoint
+        // at the end of loading takes their place.
+        Manifest { shards: blank_files(config), slots: slots(config.shards), ..next }
+    };
+    let database = Arc::new(Database::new(directory.to_owned(), run, boot, next, used));
+    Ok(Found { database, old: Some((manifest, plan)), epoch })
+}
+
+fn report(plan: &Plan) {
+    log::notice(format!("Recovery: {:?}, {} shards", plan.origin, plan.shards.len()));
+    if let Some(epoch) = plan.complete {
+        log::notice(format!("Recovery: complete on every shard up to epoch {}", epoch.0));
+    }
+    for cut in plan.shards.iter().flat_map(|shard| &shard.cuts) {
+        log::warning(format!("Recovery: {cut}; kept in {}/", names::LOST_CUT));
+    }
+    for path in &plan.foreign {
+        log::notice(format!("Not part of the database, left alone: {path}"));
+    }
+}
+
+fn new_database(
+    directory: &Path,
+    config: &Config,
+    boot: String,
+    listing: &BTreeMap<String, u64>,
+    used: (u64, u64),
+) -> Result<Found, StartError> {
+    plan_new(listing)
+        .map_err(|refusal| StartError(format!("the data is not loaded: {refusal}")))?;
+    let run = new_run();
+    let seed = Prng::new(run.0 as u64 ^ (run.0 >> 64) as u64).next();
+    let manifest = Manifest {
+        run,
+        generation: crate::base::ids::Generation(used.0 + 1),
+        cut: Epoch(0),
+        durable: Epoch(0),
+        boot: boot.clone(),
+        appendonly: config.appendonly,
+        policy: aof::policy(config.appendfsync),
+        hash: HashId { function: HASH_FUNCTION, seed },
+        retained: Vec::new(),
+        slots: slots(config.shards),
+        shards: blank_files(config),
+    };
+    let database = Arc::new(Database::new(directory.to_owned(), run, boot, manifest, used));
+    Ok(Found { database, old: None, epoch: Epoch(1) })
+}
+
+fn blank_files(config: &Config) -> Vec<ShardFiles> {
+    vec![ShardFiles::default(); usize::from(config.shards)]
+}
+
+/// The contiguous ranges of `router::slot::owner`.
+fn slots(shards: u16) -> Vec<SlotRange> {
+    let mut ranges: Vec<SlotRange> = Vec::new();
+    for slot in 0..SLOTS {
+        let shard = owner(Slot(slot), shards);
+        match ranges.last_mut() {
+            Some(range) if range.shard == shard => range.last = slot,
+            _ => ranges.push(SlotRange { first: slot, last: slot, shard }),
+        }
+    }
+    ranges
+}
+
+/// A random id: no two runs of any server have the same.
+fn new_run() -> RunId {
+    let mut bytes = [0u8; 16];
+    let read = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    if read.is_err() {
+        // Not unpredictable, but still unique on this machine.
+        let seed = clock::wall().0 ^ u64::from(std::process::id()) << 44;
+        let mut prng = Prng::new(seed);
+        return RunId(u128::from(prng.next()) << 64 | u128::from(prng.next()));
+    }
+    RunId(u128::from_le_bytes(bytes))
+}
+
+/// Every path inside the directory, with its length.
+fn list(directory: &Path) -> io::Result<BTreeMap<String, u64>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let data = entry.metadata()?;
+        if data.is_dir() && matches!(names::parse(&name), Some(names::Name::Directory(_))) {
+            for inside in fs::read_dir(entry.path())? {
+                let inside = inside?;
+                if let Ok(file) = inside.file_name().into_string() {
+                    found.insert(format!("{name}/{file}"), inside.metadata()?.len());
+                }
+            }
+        }
+        found.insert(name, if data.is_dir() { 0 } else { data.len() });
+    }
+    Ok(found)
+}
+
+/// The highest generation and segment number of any file, governed or not.
+fn used_numbers(listing: &BTreeMap<String, u64>) -> (u64, u64) {
+    let mut used = (0, 0);
+    for path in listing.keys() {
+        match names::parse(path) {
+            Some(names::Name::Directory(generation)) => used.0 = used.0.max(generation.0),
+            Some(names::Name::Segment(generation, _, number)) => {
+                used = (used.0.max(generation.0), used.1.max(number));
+            }
+            _ => {}
+        }
+    }
+    used
+}
+
+fn read_manifest(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(MANIFEST_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// Scans the logs, those of different shards at the same time.
+fn scan_all(directory: &Path, manifest: &Manifest) -> Result<Vec<Vec<Scanned>>, StartError> {
+    let shards: Vec<_> = manifest.shards.iter().enumerate().collect();
+    std::thread::scope(|scope| {
+        let running: Vec<_> = shards
+            .into_iter()
+            .map(|(index, files)| {
+                let shard = ShardId(index as u16);
+                scope.spawn(move || -> Result<Vec<Scanned>, StartError> {
+                    files.segments.iter().map(|s| scan(directory, shard, s)).collect()
+                })
+            })
+            .collect();
+        running
+            .into_iter()
+            .map(|thread| match thread.join() {
+                Ok(scanned) => scanned,
+                Err(_) => Err(StartError("a scan of the log panicked".to_owned())),
+            })
+            .collect()
+    })
+}
+
+/// Of a closed segment only what the manifest calls the database. A file that is missing is not
+/// scanned: the plan refuses it by the listing.
+fn scan(directory: &Path, shard: ShardId, segment: &Segment) -> Result<Scanned, StartError> {
+    let mut scan = SegmentScan::new(segment.id(shard), segment.first);
+    let path = directory.join(&segment.path);
+    let failed = |error: io::Error| StartError(format!("{}: {error}", path.display()));
+    match fs::File::open(&path) {
+        Ok(file) => {
+            let mut left = file.take(segment.end.map_or(u64::MAX, |end| end.length));
+            let mut block = vec![0u8; DISK_BLOCK];
+            loop {
+                let read = left.read(&mut block).map_err(failed)?;
+                if read == 0 {
+                    break;
+                }
+                scan.feed(block.get(..read).unwrap_or_default());
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    Ok(scan.finish())
+}
+
+/// Keeps what a plan cuts off before the manifest that drops it is written.
+pub fn keep_cuts(directory: &Path, cuts: &[Cut]) -> io::Result<()> {
+    if cuts.is_empty() {
+        return Ok(());
+    }
+    fs::create_dir_all(directory.join(names::LOST_CUT))?;
+    for cut in cuts {
+        let mut from = fs::File::open(directory.join(&cut.path))?;
+        io::Seek::seek(&mut from, io::SeekFrom::Start(cut.offset))?;
+        let mut to = fs::File::create(directory.join(names::lost(&cut.path, cut.offset)))?;
+        io::copy(&mut from, &mut to)?;
+        to.sync_all()?;
+    }
+    fs::File::open(directory.join(names::LOST_CUT))?.sync_all()?;
+    fs::File::open(directory)?.sync_all()
+}

@@ -1,0 +1,104 @@
+//! Puts changed settings in force on all cores: CONFIG SET and CONFIG REWRITE.
+
+use std::rc::Rc;
+
+use crate::base::ids::ShardId;
+use crate::commands::admin::Saving;
+use crate::config::Config;
+use crate::config::runtime::SetRefused;
+use crate::config::values::EvictionPolicy;
+use crate::keyspace::keyspace::Policy;
+use crate::resp::error::Error;
+use crate::server::aof;
+use crate::server::core::Core;
+use crate::server::log;
+use crate::server::saver;
+use crate::server::shared::Settings;
+use crate::shard::gate::Promise;
+use crate::types::hash::Limits;
+
+/// CONFIG SET: all pairs or none, on all cores.
+pub async fn set(core: &Rc<Core>, pairs: &[(String, Vec<u8>)]) -> Result<(), Error> {
+    let old = core.settings.borrow().config.clone();
+    let pairs = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()));
+    let changed = old.set(pairs).map_err(|refused| refusal(&refused))?;
+    for note in &changed.notes {
+        log::notice(note.to_string());
+    }
+    let new = changed.config;
+    put_in_force(core, &new).await;
+    if new.appendonly != old.appendonly {
+        // Switching on makes a checkpoint whose cut begins the log; switching off makes one that
+        // needs none. Until it is done the log is as it was.
+        let done = saver::wish(core, Saving::Save).await;
+        if let Err(error) = done {
+            put_in_force(core, &old).await;
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+fn refusal(refused: &SetRefused) -> Error {
+    Error::Text(refused.to_string().into())
+}
+
+async fn put_in_force(core: &Rc<Core>, config: &Config) {
+    let settings = Settings::new(config.clone());
+    core.on_all(move |core| {
+        *core.settings.borrow_mut() = settings.clone();
+        apply(core);
+    })
+    .await;
+}
+
+/// What of a core's settings its shard keeps.
+pub fn apply(core: &Rc<Core>) {
+    let config = core.settings.borrow().config.clone();
+    let mut shard = core.shard.borrow_mut();
+    shard.keys.configure(hash_limits(&config), access_policy(&config));
+    if shard.log().is_some() {
+        shard.gate.set_promise(aof::promise(config.appendfsync));
+        shard.note_progress();
+    } else {
+        shard.gate.set_promise(Promise::Nothing);
+    }
+    drop(shard);
+    core.log_due.raise();
+    core.log_moved();
+}
+
+/// Up to what a hash is small.
+pub fn hash_limits(config: &Config) -> Limits {
+    Limits {
+        entries: config.hash_max_listpack_entries,
+        value: config.hash_max_listpack_value as usize,
+    }
+}
+
+/// What the access bits of a key mean.
+pub fn access_policy(config: &Config) -> Policy {
+    match config.maxmemory_policy {
+        EvictionPolicy::VolatileLfu | EvictionPolicy::AllKeysLfu => Policy::Lfu,
+        _ => Policy::Lru,
+    }
+}
+
+/// CONFIG REWRITE.
+pub fn rewrite(core: &Core) -> Result<(), Error> {
+    let Some(path) = &core.shared.config_file else {
+        return Err(Error::err("The server is running without a config file"));
+    };
+    let failed = |error: std::io::Error| {
+        log::warning(format!("CONFIG REWRITE failed: {}: {error}", path.display()));
+        Error::Text(format!("ERR Rewriting config file: {error}").into())
+    };
+    let old = std::fs::read_to_string(path).map_err(failed)?;
+    let new = core.settings.borrow().config.rewrite(&old);
+    // Beside the file first, then over it: a crash leaves one of the two whole.
+    let beside = path.with_extension("rewrite");
+    std::fs::write(&beside, new).map_err(failed)?;
+    std::fs::rename(&beside, path).map_err(failed)?;
+    log::notice(format!("CONFIG REWRITE executed with success on shard {}", ShardId(0).0));
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! What all cores share: a few atomics and rarely read facts. Keys are not among them.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::base::ids::{Epoch, ShardId, TxId};
+use crate::base::time::Millis;
+use crate::commands::session::Facts;
+use crate::config::Config;
+use crate::resp::error::Error;
+use crate::server::epochs::Epochs;
+
+/// The settings in force, as one core keeps them.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// All of them.
+    pub config: Arc<Config>,
+    /// What session commands read.
+    pub facts: Arc<Facts>,
+}
+
+/// Shared by all cores.
+#[derive(Debug)]
+pub struct Shared {
+    /// The global epoch.
+    pub epochs: Epochs,
+    /// Connections that are open.
+    pub clients: AtomicUsize,
+    /// When the process started.
+    pub started: Instant,
+    /// 40 hexadecimal digits that name this run of the server.
+    pub run_id: String,
+    /// The configuration file, for CONFIG REWRITE.
+    pub config_file: Option<PathBuf>,
+    /// DEBUG SET-ACTIVE-EXPIRE.
+    pub active_expire: AtomicBool,
+    /// Syncs of the log since the start.
+    pub syncs: AtomicU64,
+    /// Syncs that took longer than a second.
+    pub delayed_syncs: AtomicU64,
+    /// The largest sum of the shards' memory that was seen.
+    pub memory_peak: AtomicU64,
+    /// How far loading is.
+    pub loaded: Loaded,
+    loading: AtomicBool,
+    durable: Vec<AtomicU64>,
+    next_client: AtomicU64,
+    next_tx: AtomicU64,
+    fault: Mutex<String>,
+}
+
+/// Progress of loading, counted by all cores.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// When it began: seconds since 1970.
+    pub since: AtomicU64,
+    /// Bytes to be read.
+    pub total: AtomicU64,
+    /// Bytes that were read.
+    pub bytes: AtomicU64,
+    /// Keys in the bases.
+    pub keys: AtomicU64,
+    /// Commands of the log that were run again.
+    pub commands: AtomicU64,
+    /// Cores that are done.
+    pub cores: AtomicUsize,
+}
+
+impl Settings {
+    /// The settings of a configuration.
+    pub fn new(config: Config) -> Settings {
+        let facts = Facts::of(&config);
+        Settings { config: Arc::new(config), facts: Arc::new(facts) }
+    }
+}
+
+impl Shared {
+    /// For `shards` cores; the data set is not loaded yet. `now` makes transaction ids unique over
+    /// all runs of the server, since a log may hold those of several.
+    pub fn new(shards: u16, run_id: String, config_file: Option<PathBuf>, now: Millis) -> Shared {
+        Shared {
+            epochs: Epochs::new(Epoch(1)),
+            clients: AtomicUsize::new(0),
+            started: Instant::now(),
+            run_id,
+            config_file,
+            active_expire: AtomicBool::new(true),
+            syncs: AtomicU64::new(0),
+            delayed_syncs: AtomicU64::new(0),
+            memory_peak: AtomicU64::new(0),
+            loaded: Loaded::default(),
+            loading: AtomicBool::new(true),
+            durable: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+            next_client: AtomicU64::new(1),
+            next_tx: AtomicU64::new(now.0 << 20),
+            fault: Mutex::default(),
+        }
+    }
+
+    /// The id of a new connection.
+    pub fn client_id(&self) -> u64 {
+        self.next_client.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The id of a new transaction.
+    pub fn tx_id(&self) -> TxId {
+        TxId(self.next_tx.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Is the data set being loaded?
+    pub fn is_loading(&self) -> bool {
+        self.loading.load(Ordering::Acquire)
+    }
+
+    /// Says whether the data set is being loaded.
+    pub fn set_loading(&self, loading: bool) {
+        self.loading.store(loading, Ordering::Release);
+    }
+
+    /// A shard is durable up to this epoch.
+    pub fn publish_durable(&self, shard: ShardId, epoch: Epoch) {
+        if let Some(place) = self.durable.get(shard.index()) {
+            place.fetch_max(epoch.0, Ordering::AcqRel);
+        }
+    }
+
+    /// All shards are durable up to this epoch.
+    pub fn durable_epoch(&self) -> Epoch {
+        let least = self.durable.iter().map(|epoch| epoch.load(Ordering::Acquire)).min();
+        Epoch(least.unwrap_or_default())
+    }
+
+    /// What clients are told while the log is broken.
+    pub fn fault(&self) -> Error {
+        Error::log_failed(&self.fault.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Is the log broken?
+    pub fn is_broken(&self) -> bool {
+        !self.fault.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Says why the log is broken. The first reason stays until `clear_fault`.
+    pub fn set_fault(&self, reason: String) {
+        let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        if fault.is_empty() {
+            *fault = reason;
+        }
+    }
+
+    /// The log is whole again.
+    pub fn clear_fault(&self) {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}

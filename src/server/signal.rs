@@ -1,0 +1,61 @@
+//! Wake-ups within one core: a flag that one task waits for, and a crowd that waits for progress.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+/// A flag: raised any number of times, seen once.
+#[derive(Debug, Default)]
+pub struct Signal {
+    raised: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Signal {
+    /// Raises the flag.
+    pub fn raise(&self) {
+        if !self.raised.replace(true)
+            && let Some(waker) = self.waker.borrow_mut().take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Waits until the flag is up, and lowers it. One task may wait.
+    pub async fn wait(&self) {
+        poll_fn(|context| {
+            if self.raised.replace(false) {
+                return Poll::Ready(());
+            }
+            *self.waker.borrow_mut() = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// Tasks that look again whenever something has moved.
+#[derive(Debug, Default)]
+pub struct Crowd {
+    wakers: RefCell<Vec<Waker>>,
+}
+
+impl Crowd {
+    /// Lets everybody look again.
+    pub fn wake(&self) {
+        let wakers = std::mem::take(&mut *self.wakers.borrow_mut());
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until `look` has an answer; it is asked at once and after each `wake`.
+    pub async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
+        poll_fn(|context| match look() {
+            Some(answer) => Poll::Ready(answer),
+            None => {
+                self.wakers.borrow_mut().push(context.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}

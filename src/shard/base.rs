@@ -1,0 +1,201 @@
+//! The encoder of a base: a snapshot's items become the bytes of a snapshot file, or the plain
+//! commands of a readable one (`aof-use-rdb-preamble no`).
+
+use std::collections::HashMap;
+
+use crate::base::checksum::Crc64;
+use crate::base::ids::Db;
+use crate::base::time::Millis;
+use crate::keyspace::item::{Item, Shape, Sink, Small};
+use crate::persist::payload::{Selected, put_command};
+use crate::persist::snapshot_file::{ChunkWriter, Header};
+use crate::persist::value_codec::Counts;
+use crate::resp::args::OwnedArgs;
+use crate::types::value::Kind;
+
+/// Pairs in one HSET of a readable base.
+const PAIRS: usize = 64;
+
+/// What a base is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaseForm {
+    /// A snapshot file.
+    Snapshot,
+    /// Commands.
+    Commands,
+}
+
+/// An encoder and its output.
+pub enum BaseWriter {
+    /// For a snapshot file.
+    Snapshot(ChunkWriter),
+    /// For commands.
+    Commands(CommandWriter),
+}
+
+/// Writes commands.
+#[derive(Debug, Default)]
+pub struct CommandWriter {
+    out: Vec<u8>,
+    selected: Selected,
+    crc: Crc64,
+    entries: Counts,
+    /// Values that come in fragments: what commands on them have to name.
+    open: HashMap<u64, (Db, Vec<u8>, Option<Millis>)>,
+}
+
+impl std::fmt::Debug for BaseWriter {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "BaseWriter({} bytes)", self.ready())
+    }
+}
+
+impl BaseWriter {
+    /// An encoder for a new file.
+    pub fn new(form: BaseForm, header: &Header) -> BaseWriter {
+        match form {
+            BaseForm::Snapshot => BaseWriter::Snapshot(ChunkWriter::new(header)),
+            BaseForm::Commands => BaseWriter::Commands(CommandWriter::default()),
+        }
+    }
+
+    /// About so many keys are to come.
+    pub fn expect(&mut self, db: Db, keys: u64) {
+        if let BaseWriter::Snapshot(writer) = self {
+            writer.expect(db, keys);
+        }
+    }
+
+    /// Bytes that can be taken.
+    pub fn ready(&self) -> usize {
+        match self {
+            BaseWriter::Snapshot(writer) => writer.ready(),
+            BaseWriter::Commands(writer) => writer.out.len(),
+        }
+    }
+
+    /// Takes them.
+    pub fn take(&mut self) -> Vec<u8> {
+        match self {
+            BaseWriter::Snapshot(writer) => writer.take(Vec::new()),
+            BaseWriter::Commands(writer) => {
+                writer.crc.update(&writer.out);
+                std::mem::take(&mut writer.out)
+            }
+        }
+    }
+
+    /// Ends the file: its last bytes, its checksum and what is in it.
+    pub fn finish(self) -> (Vec<u8>, u64, Counts) {
+        match self {
+            BaseWriter::Snapshot(writer) => {
+                let (bytes, footer) = writer.finish();
+                (bytes, footer.crc, footer.entries)
+            }
+            BaseWriter::Commands(mut writer) => {
+                writer.crc.update(&writer.out);
+                (writer.out, writer.crc.value(), writer.entries)
+            }
+        }
+    }
+}
+
+impl Sink for BaseWriter {
+    fn take(&mut self, item: Item<'_>) {
+        match self {
+            BaseWriter::Snapshot(writer) => encode(writer, item),
+            BaseWriter::Commands(writer) => writer.command(item),
+        }
+    }
+}
+
+/// Hands an item to the encoder of snapshot files.
+pub fn encode(writer: &mut ChunkWriter, item: Item<'_>) {
+    match item {
+        Item::Small { db, key, deadline, value: Small::Str(bytes) } => {
+            writer.string(db, key, deadline, bytes);
+        }
+        Item::Small { db, key, deadline, value: Small::Hash(flat) } => {
+            writer.hash(db, key, deadline, flat.pairs());
+        }
+        Item::Open { id, db, key, deadline, shape } => {
+            writer.open(id, db, key, deadline, size_of_shape(shape));
+        }
+        Item::Field { id, field, value } => writer.field(id, field, value),
+        Item::Chunk { id, offset, bytes } => writer.chunk(id, offset, bytes),
+        Item::Close { id } => writer.close(id),
+    }
+}
+
+fn size_of_shape(shape: Shape) -> (Kind, u64) {
+    match shape {
+        Shape::Hash { fields } => (Kind::Hash, fields),
+        Shape::Rope { bytes } => (Kind::String, bytes),
+    }
+}
+
+impl CommandWriter {
+    fn command(&mut self, item: Item<'_>) {
+        match item {
+            Item::Small { db, key, deadline, value } => {
+                match value {
+                    Small::Str(bytes) => {
+                        self.entries.add(Kind::String);
+                        self.put(db, &[b"SET", key, bytes]);
+                    }
+                    Small::Hash(flat) => {
+                        self.entries.add(Kind::Hash);
+                        self.hash(db, key, flat.pairs());
+                    }
+                }
+                self.deadline(db, key, deadline);
+            }
+            Item::Open { id, db, key, deadline, shape } => {
+                self.entries.add(size_of_shape(shape).0);
+                self.open.insert(id, (db, key.to_vec(), deadline));
+            }
+            Item::Field { id, field, value } => self.in_open(id, |writer, db, key| {
+                writer.put(db, &[b"HSET", key, field, value]);
+            }),
+            Item::Chunk { id, offset, bytes } => self.in_open(id, |writer, db, key| {
+                writer.put(db, &[b"SETRANGE", key, offset.to_string().as_bytes(), bytes]);
+            }),
+            Item::Close { id } => {
+                if let Some((db, key, deadline)) = self.open.remove(&id) {
+                    self.deadline(db, &key, deadline);
+                }
+            }
+        }
+    }
+
+    fn in_open(&mut self, id: u64, work: impl FnOnce(&mut CommandWriter, Db, &[u8])) {
+        let Some((db, key, deadline)) = self.open.remove(&id) else {
+            unreachable!("a fragment comes after its value was opened");
+        };
+        work(self, db, &key);
+        self.open.insert(id, (db, key, deadline));
+    }
+
+    fn put(&mut self, db: Db, args: &[&[u8]]) {
+        let args = OwnedArgs::of(args);
+        put_command(&mut self.out, &mut self.selected, db, args.args());
+    }
+
+    fn hash<'a>(&mut self, db: Db, key: &[u8], pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
+        let mut pairs = pairs.peekable();
+        while pairs.peek().is_some() {
+            let mut args = OwnedArgs::of(&[b"HSET", key]);
+            for (field, value) in pairs.by_ref().take(PAIRS) {
+                args.push(field);
+                args.push(value);
+            }
+            put_command(&mut self.out, &mut self.selected, db, args.args());
+        }
+    }
+
+    fn deadline(&mut self, db: Db, key: &[u8], deadline: Option<Millis>) {
+        if let Some(deadline) = deadline {
+            self.put(db, &[b"PEXPIREAT", key, deadline.0.to_string().as_bytes()]);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Runs single commands and local transactions: the handler, its reply, its effect to the journal.
+
+use crate::base::ids::{Db, Lsn};
+use crate::base::time::Millis;
+use crate::commands::call::{Call, Effect};
+use crate::commands::order::Item;
+use crate::commands::session::Watched;
+use crate::commands::spec::{Command, Flags, KeySpec, Run};
+use crate::commands::table;
+use crate::resp::args::{Args, OwnedArgs};
+use crate::resp::error::Error;
+use crate::resp::reply::{Proto, Reply};
+use crate::shard::journal::{Group, note};
+use crate::shard::locks::Claim;
+use crate::shard::shard::{Shard, Writes};
+
+/// One command as it reaches a shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Its row.
+    pub command: &'static Command,
+    /// Its arguments, the name first.
+    pub args: Args<'a>,
+    /// The database it was sent to.
+    pub db: Db,
+    /// The protocol of its reply.
+    pub proto: Proto,
+}
+
+impl<'a> Request<'a> {
+    /// The request that an item stands for.
+    pub fn of(item: &'a Item, proto: Proto) -> Request<'a> {
+        Request { command: item.command, args: item.args.args(), db: item.db, proto }
+    }
+
+    /// Its keys.
+    pub fn keys(&self) -> impl Iterator<Item = (Db, &'a [u8])> + use<'a> {
+        let (args, db) = (self.args, self.db);
+        table::keys(self.command, args).map(move |at| (db, args.at(at)))
+    }
+}
+
+impl Shard {
+    /// The claim that a command has to line up with, if a transaction stands in its way.
+    pub fn obstacle(&self, request: Request<'_>) -> Option<Claim> {
+        if self.locks.is_idle() {
+            return None;
+        }
+        let claim = match request.command.keys {
+            KeySpec::None => Claim::whole(),
+            KeySpec::At { .. } => self.locks.claim(request.keys()),
+        };
+        (!self.locks.is_free(&claim)).then_some(claim)
+    }
+
+    /// As `obstacle`, for a transaction on this shard alone.
+    pub fn obstacle_to_all(&self, items: &[Item], watched: &[Watched]) -> Option<Claim> {
+        if self.locks.is_idle() {
+            return None;
+        }
+        let claim = self.claim_of(items, watched);
+        (!self.locks.is_free(&claim)).then_some(claim)
+    }
+
+    fn claim_of(&self, items: &[Item], watched: &[Watched]) -> Claim {
+        if items.iter().any(|item| matches!(item.command.keys, KeySpec::None)) {
+            return Claim::whole();
+        }
+        let keys = items.iter().flat_map(|item| Request::of(item, Proto::Two).keys());
+        self.locks.claim(keys.chain(watched.iter().map(|watch| (watch.db, &watch.key[..]))))
+    }
+
+    /// Runs one command and appends its reply to `out`; returns the effect that the reply depends
+    /// on: it may leave when the gate releases that.
+    pub fn run(&mut self, request: Request<'_>, out: &mut Vec<u8>) -> Lsn {
+        let effect = self.handle(request, out);
+        if !self.journal.append_effect(effect, request.args, request.db) {
+            return self.keys.observed();
+        }
+        self.changes += 1;
+        self.journal.last()
+    }
+
+    /// Runs a transaction whose keys are all here, as one. Returns false, having done nothing, when
+    /// a watched key has changed; otherwise the replies of all items are in `out`.
+    pub fn run_all(
+        &mut self,
+        items: &[Item],
+        watched: &[Watched],
+        proto: Proto,
+        out: &mut Vec<u8>,
+    ) -> (bool, Lsn) {
+        self.keys.begin(self.now, self.journal.next());
+        if !self.unchanged(watched) {
+            return (false, self.keys.observed());
+        }
+        let mut seen = self.keys.observed();
+        let mut group = Group::new();
+        for item in items {
+            let request = Request::of(item, proto);
+            let effect = self.handle(request, out);
+            seen = seen.max(self.keys.observed());
+            note(&mut group, effect, request.args, request.db);
+        }
+        if group.is_empty() {
+            return (true, seen);
+        }
+        self.journal.append_group(&group);
+        self.changes += group.len() as u64;
+        let keys = items.iter().flat_map(|item| Request::of(item, proto).keys());
+        self.mark(keys, items.iter().any(|item| matches!(item.command.keys, KeySpec::None)));
+        (true, self.journal.last())
+    }
+
+    /// What was written under an lsn that was only guessed has the last one given out.
+    pub(in crate::shard) fn mark<'k>(
+        &mut self,
+        keys: impl Iterator<Item = (Db, &'k [u8])>,
+        whole: bool,
+    ) {
+        self.keys.begin(self.now, self.journal.last());
+        if whole {
+            self.keys.mark_all();
+        }
+        keys.for_each(|(db, key)| self.keys.mark(db, key));
+    }
+
+    /// Keys that a write found expired, and removed, are logged at once and by themselves: that
+    /// they are gone is true whatever becomes of the write.
+    fn log_expired(&mut self) {
+        while let Some((db, key)) = self.keys.take_expired() {
+            self.counters.expired_keys += 1;
+            self.journal.append(OwnedArgs::of(&[b"DEL", &key]).args(), db);
+        }
+    }
+
+    /// Have all watched keys stayed as they were?
+    pub(in crate::shard) fn unchanged(&mut self, watched: &[Watched]) -> bool {
+        watched.iter().all(|watch| self.keys.unchanged(watch.db, &watch.key, watch.version))
+    }
+
+    /// The handler itself: its reply is in `out`, its effect is returned and not yet logged.
+    pub(in crate::shard) fn handle(&mut self, request: Request<'_>, out: &mut Vec<u8>) -> Effect {
+        let mut reply = Reply::new(out, request.proto);
+        let Run::Keys(handler) = request.command.run else {
+            reply.error(&Error::err("command is not allowed here"));
+            return Effect::Nothing;
+        };
+        self.keys.begin(self.now, self.journal.next());
+        if let Writes::Refused(error) = &self.writes
+            && request.command.flags.has(Flags::WRITE)
+        {
+            reply.error(error);
+            self.counters.rejected(request.command.name);
+            return Effect::Nothing;
+        }
+        let mut call = Call {
+            keys: &mut self.keys,
+            db: request.db,
+            args: request.args,
+            reply,
+            now: self.now,
+            prng: &mut self.prng,
+        };
+        let effect = handler(&mut call).unwrap_or_else(|error| {
+            call.reply.error(&error);
+            Effect::Nothing
+        });
+        self.log_expired();
+        effect
+    }
+
+    /// Runs a command of the log again: nothing expires, nothing is logged, nobody is answered.
+    /// The commands of a log are resolved ones; an error is a damaged or foreign log.
+    pub fn replay(&mut self, args: Args<'_>, db: Db, scratch: &mut Vec<u8>) -> Result<(), String> {
+        let command = table::resolve(args).map_err(|error| error.to_string())?;
+        let Run::Keys(handler) = command.run else {
+            return Err(format!("'{}' is not a command over keys", command.name));
+        };
+        self.keys.begin(Millis::REPLAY, Lsn(0));
+        scratch.clear();
+        let mut call = Call {
+            keys: &mut self.keys,
+            db,
+            args,
+            reply: Reply::new(scratch, Proto::Two),
+            now: Millis::REPLAY,
+            prng: &mut self.prng,
+        };
+        handler(&mut call).map(|_| ()).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,65 @@
+//! Commands whose keys live on several shards and cannot be split (RENAME, COPY, MSETNX, LCS): the
+//! keys are rebuilt in a scratch keyspace, the handler runs there unchanged, and what it changed
+//! goes back to the owners as plain commands.
+//!
+//! LIMITATIONS: the cost is that of the values, not O(1) as within one shard; keys that belong
+//! together belong under one `{tag}`.
+
+use crate::base::ids::Db;
+use crate::commands::call::Effect;
+use crate::commands::order::{Change, Item};
+use crate::resp::args::OwnedArgs;
+use crate::resp::reply::Proto;
+use crate::shard::execute::Request;
+use crate::shard::shard::Shard;
+
+impl Shard {
+    /// The commands that rebuild these keys, those that are there.
+    pub(in crate::shard) fn export(&mut self, keys: &[(Db, Vec<u8>)]) -> Vec<(Db, OwnedArgs)> {
+        self.keys.begin(self.now, self.journal.next());
+        let mut world = Vec::new();
+        for (db, key) in keys {
+            if self.keys.exists(*db, key) {
+                self.keys.rebuild(*db, key, &mut |args| world.push((*db, OwnedArgs::of(args))));
+            }
+        }
+        world
+    }
+
+    /// Runs a command over the given world of these keys; its reply and the keys that it changed.
+    pub(in crate::shard) fn gather(
+        &mut self,
+        item: &Item,
+        proto: Proto,
+        keys: Vec<(Db, Vec<u8>)>,
+        world: Vec<(Db, OwnedArgs)>,
+    ) -> (Vec<u8>, Vec<Change>) {
+        let mut scratch = Shard::new(self.id, self.keys.scratch(), self.prng.next());
+        let mut unread = Vec::new();
+        for (db, args) in &world {
+            let rebuilt = scratch.replay(args.args(), *db, &mut unread);
+            assert!(rebuilt.is_ok(), "a rebuilding command cannot fail: {rebuilt:?}");
+        }
+        scratch.now = self.now;
+        let before: Vec<_> = keys.iter().map(|name| scratch.rebuilt(name)).collect();
+        let mut out = Vec::new();
+        let effect = scratch.handle(Request::of(item, proto), &mut out);
+        if effect == Effect::Nothing {
+            return (out, Vec::new());
+        }
+        let mut changes = Vec::new();
+        for (name, before) in keys.into_iter().zip(before) {
+            let rebuild = scratch.rebuilt(&name);
+            if rebuild != before {
+                let (db, key) = name;
+                changes.push(Change { db, key, rebuild });
+            }
+        }
+        (out, changes)
+    }
+
+    /// The commands that rebuild one key; none when it is not there.
+    fn rebuilt(&mut self, (db, key): &(Db, Vec<u8>)) -> Vec<OwnedArgs> {
+        self.export(&[(*db, key.clone())]).into_iter().map(|(_, args)| args).collect()
+    }
+}

@@ -1,0 +1,231 @@
+//! Key locks for transactions over several shards.
+//!
+//! A single-shard command never holds a lock: it runs at once, unless one of its keys is claimed,
+//! in which case it lines up like a transaction. Claims are granted in the order of arrival for
+//! each key. There is no deadlock: a transaction claims all its keys of a shard at once, and its
+//! shards in ascending order, so nobody waits for a lower shard while holding a higher one.
+//!
+//! Keys stand as 64-bit hashes; two keys with one hash only wait needlessly.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use ahash::RandomState;
+
+use crate::base::ids::Db;
+
+/// What a claim covers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Hashes of keys, each once.
+    keys: Vec<u64>,
+    /// Every key of the shard (FLUSHALL, SWAPDB, DBSIZE, KEYS).
+    whole: bool,
+}
+
+/// The place of a claim in the order of arrival; also its name.
+pub type Ticket = u64;
+
+#[derive(Debug)]
+struct Standing {
+    claim: Claim,
+    /// Keys at whose queue it is not at the head yet.
+    behind: usize,
+    granted: bool,
+}
+
+/// The claims on one shard's keys.
+#[derive(Debug)]
+pub struct Locks {
+    hasher: RandomState,
+    standing: BTreeMap<Ticket, Standing>,
+    queues: HashMap<u64, VecDeque<Ticket>, RandomState>,
+    wholes: VecDeque<Ticket>,
+    last: Ticket,
+}
+
+impl Default for Locks {
+    fn default() -> Locks {
+        let hasher = RandomState::with_seeds(1, 2, 3, 4);
+        Locks {
+            queues: HashMap::with_hasher(hasher.clone()),
+            hasher,
+            standing: BTreeMap::new(),
+            wholes: VecDeque::new(),
+            last: 0,
+        }
+    }
+}
+
+impl Claim {
+    /// A claim on all keys.
+    pub fn whole() -> Claim {
+        Claim { keys: Vec::new(), whole: true }
+    }
+}
+
+impl Locks {
+    /// Nobody claims anything: the only question that the path of a single command asks.
+    pub fn is_idle(&self) -> bool {
+        self.standing.is_empty()
+    }
+
+    /// The claim on these keys.
+    pub fn claim<'k>(&self, keys: impl Iterator<Item = (Db, &'k [u8])>) -> Claim {
+        let mut keys: Vec<u64> = keys.map(|(db, key)| self.hasher.hash_one((db, key))).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Claim { keys, whole: false }
+    }
+
+    /// Could this claim be granted at once?
+    pub fn is_free(&self, claim: &Claim) -> bool {
+        if claim.whole {
+            return self.standing.is_empty();
+        }
+        self.wholes.is_empty() && !claim.keys.iter().any(|key| self.queues.contains_key(key))
+    }
+
+    /// Lines up; `granted` tells whether it was its turn at once.
+    pub fn enter(&mut self, claim: Claim) -> Ticket {
+        self.last += 1;
+        let ticket = self.last;
+        let mut behind = 0;
+        for key in &claim.keys {
+            let queue = self.queues.entry(*key).or_default();
+            behind += usize::from(!queue.is_empty());
+            queue.push_back(ticket);
+        }
+        if claim.whole {
+            self.wholes.push_back(ticket);
+        }
+        self.standing.insert(ticket, Standing { claim, behind, granted: false });
+        self.grant(ticket);
+        ticket
+    }
+
+    /// Is it this ticket's turn?
+    pub fn granted(&self, ticket: Ticket) -> bool {
+        self.standing.get(&ticket).is_some_and(|standing| standing.granted)
+    }
+
+    /// Gives a claim up, granted or not; returns those whose turn it is now, in order.
+    pub fn leave(&mut self, ticket: Ticket) -> Vec<Ticket> {
+        let Some(left) = self.standing.remove(&ticket) else { return Vec::new() };
+        let mut candidates = Vec::new();
+        for key in &left.claim.keys {
+            let Some(queue) = self.queues.get_mut(key) else { continue };
+            let was_head = queue.front() == Some(&ticket);
+            queue.retain(|other| *other != ticket);
+            if queue.is_empty() {
+                self.queues.remove(key);
+            } else if was_head && let Some(head) = queue.front() {
+                if let Some(standing) = self.standing.get_mut(head) {
+                    standing.behind -= 1;
+                }
+                candidates.push(*head);
+            }
+        }
+        if left.claim.whole {
+            self.wholes.retain(|other| *other != ticket);
+            candidates.extend(self.standing.keys().copied());
+        }
+        candidates.extend(self.wholes.front());
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates.retain(|candidate| !self.granted(*candidate) && self.grant(*candidate));
+        candidates
+    }
+
+    /// Grants a claim when it is its turn.
+    fn grant(&mut self, ticket: Ticket) -> bool {
+        let first = self.standing.keys().next().copied();
+        let whole_before = self.wholes.front().is_some_and(|whole| *whole < ticket);
+        let Some(standing) = self.standing.get_mut(&ticket) else { return false };
+        standing.granted = match standing.claim.whole {
+            true => first == Some(ticket),
+            false => standing.behind == 0 && !whole_before,
+        };
+        standing.granted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::prng::Prng;
+
+    fn claim(locks: &Locks, names: &str) -> Claim {
+        match names {
+            "*" => Claim::whole(),
+            _ => locks.claim(names.split(' ').map(|name| (Db(0), name.as_bytes()))),
+        }
+    }
+
+    #[test]
+    fn claims_on_one_key_are_granted_in_order() {
+        let mut locks = Locks::default();
+        let a = locks.enter(claim(&locks, "x y"));
+        let b = locks.enter(claim(&locks, "y z"));
+        let c = locks.enter(claim(&locks, "z"));
+        let d = locks.enter(claim(&locks, "w"));
+        assert!(locks.granted(a) && !locks.granted(b) && !locks.granted(c) && locks.granted(d));
+        assert!(!locks.is_free(&claim(&locks, "z")) && locks.is_free(&claim(&locks, "v")));
+        assert_eq!(locks.leave(a), vec![b]);
+        assert_eq!(locks.leave(b), vec![c]);
+        assert!(locks.leave(c).is_empty() && locks.leave(d).is_empty());
+        assert!(locks.is_idle());
+    }
+
+    #[test]
+    fn a_whole_claim_waits_for_all_before_it_and_holds_all_after_it() {
+        let mut locks = Locks::default();
+        let a = locks.enter(claim(&locks, "x"));
+        let all = locks.enter(Claim::whole());
+        let b = locks.enter(claim(&locks, "y"));
+        assert!(locks.granted(a) && !locks.granted(all) && !locks.granted(b));
+        assert_eq!(locks.leave(a), vec![all]);
+        assert_eq!(locks.leave(all), vec![b]);
+    }
+
+    /// Random claims: never two conflicting ones granted, and everybody's turn comes.
+    #[test]
+    fn random_claims_are_exclusive_and_live() {
+        for seed in 0..200 {
+            let mut prng = Prng::new(seed);
+            let mut locks = Locks::default();
+            let mut open: Vec<(Ticket, Claim)> = Vec::new();
+            for _ in 0..200 {
+                if open.len() < 12 && prng.chance(3, 5) {
+                    let claim = match prng.below(12) {
+                        0 => Claim::whole(),
+                        n => locks.claim(
+                            (0..=n % 3)
+                                .map(|_| (Db(0), [b"abcdef"[prng.below(6) as usize]]))
+                                .collect::<Vec<_>>()
+                                .iter()
+                                .map(|(db, k)| (*db, &k[..])),
+                        ),
+                    };
+                    open.push((locks.enter(claim.clone()), claim));
+                }
+                let granted: Vec<_> = open.iter().filter(|(t, _)| locks.granted(*t)).collect();
+                assert!(open.is_empty() || !granted.is_empty(), "seed {seed}: nobody's turn");
+                for (i, (_, a)) in granted.iter().enumerate() {
+                    for (_, b) in granted.iter().skip(i + 1) {
+                        let clash = a.whole || b.whole || a.keys.iter().any(|k| b.keys.contains(k));
+                        assert!(!clash, "seed {seed}: two conflicting claims granted");
+                    }
+                }
+                if !open.is_empty() && prng.chance(1, 2) {
+                    let at = prng.below(open.len() as u64) as usize;
+                    let (ticket, _) = open.swap_remove(at);
+                    locks.leave(ticket);
+                }
+            }
+            while let Some(at) = open.iter().position(|(t, _)| locks.granted(*t)) {
+                locks.leave(open.swap_remove(at).0);
+            }
+            assert!(open.is_empty() && locks.is_idle(), "seed {seed}");
+        }
+    }
+}

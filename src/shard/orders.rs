@@ -1,0 +1,171 @@
+//! A shard's side of a transaction over several shards: claim, check, run, commit, settle.
+//!
+//! Effects of a transaction are kept in its part until it is committed here, then appended as one
+//! record part that names all participants. Until then its keys are locked and the epoch gate is
+//! held, so neither a reader nor a cut can see what is not logged yet.
+
+use crate::base::ids::{Db, Lsn, ShardId, TxId};
+use crate::commands::order::{Finish, Item, Order, Outcome, Step};
+use crate::resp::error::Error;
+use crate::resp::reply::Proto;
+use crate::shard::execute::Request;
+use crate::shard::gate::Release;
+use crate::shard::journal::{Group, note};
+use crate::shard::locks::{Claim, Ticket};
+use crate::shard::shard::{Shard, Writes};
+
+/// What a transaction has on this shard.
+#[derive(Debug)]
+pub struct Part {
+    ticket: Ticket,
+    /// Effects that are applied and not yet logged.
+    effects: Group,
+    /// Keys to be marked with the lsn of the commit.
+    touched: Vec<(Db, Vec<u8>)>,
+    whole: bool,
+    /// The latest effect that its reads have looked at.
+    observed: Lsn,
+}
+
+impl Part {
+    /// Has it written nothing yet?
+    pub fn is_clean(&self) -> bool {
+        self.effects.is_empty()
+    }
+}
+
+/// What the server does after an order has been carried out.
+#[derive(Debug)]
+pub enum Carried {
+    /// Answer this.
+    Answer(Outcome),
+    /// The claim waits for its turn; answer `Granted` when the ticket comes up.
+    Queued(Ticket),
+    /// Answer this, wake those whose turn it is now, and answer what `Ending` says later.
+    Ended { outcome: Outcome, turn: Vec<Ticket>, ending: Ending },
+    /// Only answer what `Ending` says later.
+    Settled(Ending),
+}
+
+/// What is owed to the coordinator after a part has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// `Safe` once the gate says that this effect is.
+    Safe(Lsn),
+    /// `Acknowledged` once the gate releases this effect.
+    Acknowledged(Lsn),
+}
+
+impl Shard {
+    /// Carries out one order of a transaction.
+    pub fn order(&mut self, step: Step) -> Carried {
+        let tx = step.tx;
+        self.now = self.now.max(step.now);
+        match step.order {
+            Order::Claim { keys, whole, writes } => self.claim(tx, keys, whole, writes),
+            Order::Check(watched) => {
+                self.keys.begin(self.now, self.journal.next());
+                let unchanged = self.unchanged(&watched);
+                self.note_observed(tx);
+                Carried::Answer(Outcome::Checked { unchanged })
+            }
+            Order::Run { items, proto, finish } => {
+                let outcome = Outcome::Ran(self.run_share(tx, items, proto));
+                match finish {
+                    None => Carried::Answer(outcome),
+                    Some(finish) => self.end(tx, finish, outcome),
+                }
+            }
+            Order::Export(keys) => {
+                let world = self.export(&keys);
+                self.note_observed(tx);
+                Carried::Answer(Outcome::Exported(world))
+            }
+            Order::Gather { item, proto, keys, world } => {
+                let (reply, changes) = self.gather(&item, proto, keys, world);
+                Carried::Answer(Outcome::Gathered { reply, changes })
+            }
+            Order::Leave(finish) => self.end(tx, finish, Outcome::Left),
+            Order::Settle => Carried::Settled(Ending::Acknowledged(self.gate.settle(tx))),
+        }
+    }
+
+    fn claim(&mut self, tx: TxId, keys: Vec<(Db, Vec<u8>)>, whole: bool, writes: bool) -> Carried {
+        if let (true, Writes::Refused(error)) = (writes, &self.writes) {
+            return Carried::Answer(Outcome::Refused(error.clone()));
+        }
+        let claim = match whole {
+            true => Claim::whole(),
+            false => self.locks.claim(keys.iter().map(|(db, key)| (*db, &key[..]))),
+        };
+        let ticket = self.locks.enter(claim);
+        let part = Part { ticket, effects: Vec::new(), touched: keys, whole, observed: Lsn(0) };
+        self.parts.insert(tx, part);
+        match self.locks.granted(ticket) {
+            true => Carried::Answer(Outcome::Granted),
+            false => Carried::Queued(ticket),
+        }
+    }
+
+    fn note_observed(&mut self, tx: TxId) {
+        let observed = self.keys.observed();
+        if let Some(part) = self.parts.get_mut(&tx) {
+            part.observed = part.observed.max(observed);
+        }
+    }
+
+    fn run_share(
+        &mut self,
+        tx: TxId,
+        items: Vec<(usize, Item)>,
+        proto: Proto,
+    ) -> Vec<(usize, Vec<u8>)> {
+        let mut replies = Vec::with_capacity(items.len());
+        for (number, item) in items {
+            let mut out = Vec::new();
+            let effect = self.handle(Request::of(&item, proto), &mut out);
+            self.note_observed(tx);
+            if let Some(part) = self.parts.get_mut(&tx) {
+                note(&mut part.effects, effect, item.args.args(), item.db);
+            }
+            replies.push((number, out));
+        }
+        replies
+    }
+
+    /// Commits what the transaction did here, and gives its keys up.
+    fn end(&mut self, tx: TxId, finish: Finish, outcome: Outcome) -> Carried {
+        let Some(part) = self.parts.remove(&tx) else {
+            unreachable!("a transaction ends once, on a shard where it was granted its claim");
+        };
+        let turn = self.locks.leave(part.ticket);
+        let ending = match finish {
+            Finish::Read => Ending::Acknowledged(part.observed),
+            Finish::Write(participants) => Ending::Safe(self.commit(tx, &participants, part)),
+        };
+        Carried::Ended { outcome, turn, ending }
+    }
+
+    /// Logs the part, even an empty one: recovery has to find every participant's.
+    fn commit(&mut self, tx: TxId, participants: &[ShardId], part: Part) -> Lsn {
+        self.changes += part.effects.len() as u64;
+        let lsn = self.journal.append_transaction(tx, participants, &part.effects);
+        self.mark(part.touched.iter().map(|(db, key)| (*db, &key[..])), part.whole);
+        self.gate.hold(lsn, tx);
+        lsn.max(part.observed)
+    }
+
+    /// What the server is to answer now to `Ending`, or nothing while the log has to be waited for.
+    pub fn ended(&self, ending: Ending, broken: impl FnOnce() -> Error) -> Option<Outcome> {
+        match ending {
+            Ending::Safe(lsn) if self.gate.is_safe(lsn) => Some(Outcome::Safe),
+            Ending::Safe(_) if self.gate.is_broken() => Some(Outcome::Refused(broken())),
+            Ending::Safe(_) => None,
+            Ending::Acknowledged(lsn) => match self.gate.release(lsn) {
+                Release::Now => Some(Outcome::Acknowledged),
+                Release::Refuse => Some(Outcome::Refused(broken())),
+                Release::Wait => None,
+            },
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Bounded slices of work that nobody waits for: removing expired keys, freeing what was removed.
+
+use crate::base::ids::{Db, Epoch};
+use crate::base::time::Millis;
+use crate::limits::{EXPIRE_SLICE, FREE_SLICE};
+use crate::resp::args::OwnedArgs;
+use crate::shard::shard::{Shard, Writes};
+
+/// Whether expired keys are removed by upkeep (DEBUG SET-ACTIVE-EXPIRE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActiveExpire {
+    /// They are.
+    On,
+    /// They stay until a write finds them.
+    Off,
+}
+
+impl Shard {
+    /// One slice; says whether it is worth going on at once.
+    pub fn upkeep(&mut self, now: Millis, epoch: Epoch, expire: ActiveExpire) -> bool {
+        self.begin(now, epoch);
+        let freed = self.keys.free_slice(FREE_SLICE);
+        // An expired key is removed by a logged DEL; a log that refuses writes refuses that too.
+        let may_expire = expire == ActiveExpire::On && self.writes == Writes::Allowed;
+        // Keys that a transaction has claimed are not touched; few claims last long.
+        if !may_expire || !self.locks.is_idle() {
+            return freed;
+        }
+        self.keys.begin(self.now, self.journal.next());
+        let mut removed: Vec<(Db, OwnedArgs)> = Vec::new();
+        let more = self.keys.expire_slice(EXPIRE_SLICE, &mut |db, key| {
+            removed.push((db, OwnedArgs::of(&[b"DEL", key])));
+        });
+        self.counters.expired_keys += removed.len() as u64;
+        for (db, del) in removed {
+            self.journal.append(del.args(), db);
+        }
+        freed || more
+    }
+}
