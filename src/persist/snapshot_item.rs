@@ -341,7 +341,7 @@ mod tests {
             let bytes: Vec<u8> = (0..prng.below(40))
                 .map(|i| {
                     if i < 2 {
-                        prng.below(9) as u8 | 0x80 * prng.below(2) as u8
+                        prng.below(9) as u8 | (0x80 * prng.below(2) as u8)
                     } else {
                         prng.next() as u8 >> prng.below(8)
                     }
