@@ -1,0 +1,191 @@
+//! Redis' own test suite against the server: its source is fetched at test time, never kept here.
+//!
+//! Runs where `BASALT_REQUIRE_PEERS=1` or `BASALT_REDIS_SUITE=1`; `BASALT_REDIS_SOURCE` names a
+//! source tree of Redis 7.0 that is there already. What is left out is in
+//! `redis_suite_skipped.txt`, each with its reason.
+
+mod harness;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use harness::peers;
+use harness::server::Launch;
+
+/// The units, and how many of their tests must pass: an error in the list of skips is not to empty
+/// one unnoticed.
+const UNITS: &[(&str, usize)] = &[
+    ("unit/type/string", 50),
+    ("unit/type/incr", 20),
+    ("unit/type/hash", 50),
+    ("unit/keyspace", 35),
+    ("unit/expire", 30),
+    ("unit/scan", 6),
+    ("unit/multi", 25),
+    ("unit/protocol", 15),
+    ("unit/info-command", 3),
+    ("unit/other", 5),
+    ("unit/introspection", 10),
+    ("unit/introspection-2", 10),
+    ("unit/slowlog", 5),
+    ("unit/quit", 3),
+    ("unit/latency-monitor", 0),
+    ("unit/replybufsize", 0),
+];
+
+/// Tests that take long, and those that are about replication.
+const TAGS: &str = "-slow -needs:repl";
+
+fn ran(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|e| format!("{command:?}: {e}"))?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {text}")) }
+}
+
+/// The machine's own package sources, asked for source packages.
+fn source_lists(into: &Path) -> Result<(), String> {
+    let mut files: Vec<PathBuf> = vec!["/etc/apt/sources.list".into()];
+    let parts = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
+    files.extend(parts.map(|entry| entry.path()));
+    for (n, file) in files.iter().enumerate() {
+        let Ok(text) = fs::read_to_string(file) else { continue };
+        let line = |line: &str| match line.strip_prefix("deb ") {
+            Some(rest) => format!("deb-src {rest}\n"),
+            None if line.starts_with("Types:") => "Types: deb-src\n".to_owned(),
+            None => format!("{line}\n"),
+        };
+        let text: String = text.lines().map(line).collect();
+        let kind = file.extension().map_or("list".into(), |end| end.to_string_lossy());
+        fs::write(into.join(format!("{n}.{kind}")), text).map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// Downloads and unpacks the source package with apt, without touching apt's own state.
+fn fetch(into: &Path) -> Result<(), String> {
+    let (lists, parts) = (into.join("lists"), into.join("parts"));
+    for dir in [&lists.join("partial"), &parts] {
+        fs::create_dir_all(dir).map_err(|e| e.to_string())?;
+    }
+    source_lists(&parts)?;
+    let apt = |words: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        apt.current_dir(into).args(["-o", "Dir::Etc::sourcelist=/dev/null"]);
+        apt.arg("-o").arg(format!("Dir::Etc::sourceparts={}", parts.display()));
+        apt.arg("-o").arg(format!("Dir::State::lists={}", lists.display()));
+        apt.args(["-o", "APT::Sandbox::User=root"]).args(words);
+        ran(&mut apt)
+    };
+    apt(&["update", "-qq"])?;
+    apt(&["source", "-qq", "--download-only", "redis"])?;
+    let files = fs::read_dir(into).map_err(|e| e.to_string())?.flatten();
+    let mut names = files.map(|entry| entry.path());
+    let archive = names.find(|path| path.to_string_lossy().contains(".orig.tar"));
+    let archive = archive.ok_or("no source archive came")?;
+    let tree = into.join("tree");
+    fs::create_dir_all(&tree).map_err(|e| e.to_string())?;
+    ran(Command::new("tar").arg("xf").arg(archive).arg("--strip-components=1").current_dir(tree))
+}
+
+/// The source tree, fetched once for each target directory.
+fn source() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("BASALT_REDIS_SOURCE") {
+        return Some(path.into());
+    }
+    let set = |name| std::env::var(name).as_deref() == Ok("1");
+    if !set("BASALT_REQUIRE_PEERS") && !set("BASALT_REDIS_SUITE") {
+        peers::say("skipped: Redis' own suite runs with BASALT_REDIS_SUITE=1");
+        return None;
+    }
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("redis-suite");
+    let tree = home.join("tree");
+    if !tree.join("tests/test_helper.tcl").is_file() {
+        let _ = fs::remove_dir_all(&home);
+        if let Err(why) =
+            fs::create_dir_all(&home).map_err(|e| e.to_string()).and_then(|()| fetch(&home))
+        {
+            peers::skip(&format!("the source of Redis cannot be fetched: {why}"));
+            return None;
+        }
+    }
+    let version = fs::read_to_string(tree.join("src/version.h")).unwrap_or_default();
+    if !version.contains("\"7.0.") {
+        peers::say(&format!("skipped: the suite is of another version: {}", version.trim()));
+        return None;
+    }
+    Some(tree)
+}
+
+/// The names of tests to leave out of a unit.
+fn skipped(unit: &str) -> String {
+    let text = include_str!("redis_suite_skipped.txt");
+    let mut names = String::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let parts: Vec<&str> = line.split(" | ").collect();
+        let [of, name, reason] = parts[..] else { panic!("bad line: {line}") };
+        assert!(reason.len() > 5, "no reason: {line}");
+        assert!(UNITS.iter().any(|(name, _)| *name == of), "no such unit: {line}");
+        if of == unit {
+            names.push_str(name);
+            names.push('\n');
+        }
+    }
+    names
+}
+
+fn plain(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let mut out = String::new();
+    let mut rest: &str = &text;
+    // Colours.
+    while let Some((before, after)) = rest.split_once("\x1b[") {
+        out.push_str(before);
+        rest = after.split_once('m').map_or("", |(_, rest)| rest);
+    }
+    out + rest
+}
+
+/// Runs one unit on a server of its own; what went wrong.
+fn unit(tree: &Path, name: &str, least: usize) -> Result<usize, String> {
+    let launch = Launch::basalt().logged("everysec").shards(2);
+    let server = launch.start();
+    let skips = launch.home().join("skips");
+    fs::write(&skips, skipped(name)).expect("a file");
+    let mut suite = Command::new("timeout");
+    suite.args(["300", "tclsh", "tests/test_helper.tcl", "--host", "127.0.0.1", "--port"]);
+    suite.arg(server.port().to_string()).args(["--single", name, "--tags", TAGS, "--skipfile"]);
+    suite.arg(&skips).current_dir(tree).stdin(Stdio::null());
+    let output = suite.output().expect("tclsh");
+    let text = plain(&output.stdout);
+    let passed = text.lines().filter(|line| line.starts_with("[ok]")).count();
+    let errors = text.lines().filter(|line| line.starts_with("[err]")).count();
+    if !output.status.success() || errors > 0 {
+        let start = text.find("[err]").or_else(|| text.find("[exception]")).unwrap_or(0);
+        let shown: String = text[start..].chars().take(1500).collect();
+        return Err(format!("{name}: {passed} passed, {errors} failed:\n{shown}"));
+    }
+    if passed < least {
+        return Err(format!("{name}: only {passed} tests ran, {least} are expected"));
+    }
+    Ok(passed)
+}
+
+#[test]
+fn redis_own_tests_pass() {
+    let Some(tree) = source() else { return };
+    if peers::need("tclsh").is_none() {
+        return;
+    }
+    let mut passed = 0;
+    let mut failed = Vec::new();
+    for &(name, least) in UNITS {
+        match unit(&tree, name, least) {
+            Ok(count) => passed += count,
+            Err(why) => failed.push(why),
+        }
+    }
+    peers::say(&format!("Redis' own suite: {passed} tests passed"));
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
