@@ -9,14 +9,18 @@ mod compare;
 mod generate;
 #[path = "compat/pair.rs"]
 mod pair;
+#[path = "compat/requests.rs"]
+mod requests;
 #[path = "compat/templates.rs"]
 mod templates;
 
 mod harness;
 
+use compare::Differences;
 use generate::Generator;
 use harness::peers;
-use harness::server::Launch;
+use harness::reply::{Reply, shown};
+use harness::server::{Launch, Server};
 use pair::{CONNECTIONS, Pair};
 
 /// Sends a stream and fails with all kinds of differences that it found.
@@ -93,4 +97,70 @@ fn stream_resp3_1_shard() {
 #[test]
 fn stream_resp3_4_shards() {
     stream("3", 4, 4);
+}
+
+/// All that one server says to these bytes.
+fn answer(server: &Server, bytes: &[u8]) -> String {
+    let mut client = server.client();
+    client.patience(std::time::Duration::from_secs(5));
+    let _ = client.send(bytes);
+    // One write less would let a server see the end before it has answered.
+    std::thread::sleep(std::time::Duration::from_millis(3));
+    let _ = client.send(b"PING\r\n");
+    std::thread::sleep(std::time::Duration::from_millis(3));
+    let _ = client.stream().shutdown(std::net::Shutdown::Write);
+    shown(&client.read_to_close().unwrap_or_else(|e| format!("(not closed: {e})").into_bytes()))
+}
+
+#[test]
+fn odd_requests_are_answered_alike() {
+    let Some(redis) = Launch::redis() else { return };
+    let (redis, basalt) = (redis.volatile(), Launch::basalt().volatile().shards(2));
+    let (redis, basalt) = (redis.start(), basalt.start());
+    let allowed = Differences::load();
+    let mut found = Vec::new();
+    for request in requests::REQUESTS {
+        let (one, two) = (answer(&redis, request), answer(&basalt, request));
+        let text = |text: &str| Reply::Simple(text.as_bytes().to_vec());
+        if one != two && !allowed.allow(&[request.to_vec()], &text(&one), &text(&two)) {
+            found.push(format!("  {}\n    redis:  {one}\n    basalt: {two}", shown(request)));
+        }
+    }
+    assert!(found.is_empty(), "{} answers differ:\n{}", found.len(), found.join("\n"));
+}
+
+/// The name, arity, sorted flags and key positions that COMMAND INFO tells.
+fn facts(reply: &Reply) -> String {
+    let parts = reply.items();
+    let mut flags: Vec<String> = parts[2].items().iter().map(Reply::text).collect();
+    flags.sort();
+    let numbers: Vec<i64> = [1, 3, 4, 5].iter().map(|&n| parts[n].int()).collect();
+    format!("{} {numbers:?} {}", parts[0].text(), flags.join(" "))
+}
+
+#[test]
+fn commands_are_described_alike() {
+    let Some(redis) = Launch::redis() else { return };
+    let (redis, basalt) = (redis.volatile(), Launch::basalt().volatile());
+    let (redis, basalt) = (redis.start(), basalt.start());
+    let (mut redis, mut basalt) = (redis.client(), basalt.client());
+    let allowed = Differences::load();
+    let names: Vec<String> = basalt.line("COMMAND LIST").items().iter().map(Reply::text).collect();
+    assert!(names.len() > 100, "only {} commands", names.len());
+    let mut found = Vec::new();
+    for name in names {
+        let words = ["COMMAND", "INFO", &name];
+        let (one, two) = (redis.call(&words).items(), basalt.call(&words).items());
+        // Redis 7.0 does not have all of them.
+        if one[0].is_null() {
+            continue;
+        }
+        let (one, two) = (facts(&one[0]), facts(&two[0]));
+        let words = words.map(|word| word.as_bytes().to_vec());
+        let text = |text: &str| Reply::Simple(text.as_bytes().to_vec());
+        if one != two && !allowed.allow(&words, &text(&one), &text(&two)) {
+            found.push(format!("  redis:  {one}\n  basalt: {two}"));
+        }
+    }
+    assert!(found.is_empty(), "{} rows differ:\n{}", found.len(), found.join("\n"));
 }
