@@ -4,4 +4,5 @@ mod bench;
 mod peer;
 mod random;
 mod replay;
+mod script;
 mod wire;

@@ -39,7 +39,10 @@ impl Peer {
         let start = Instant::now();
         let stream = loop {
             match UnixStream::connect(&socket) {
-                Ok(stream) => break stream,
+                Ok(stream) => {
+                    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                    break stream;
+                }
                 Err(error) => assert!(start.elapsed() < Duration::from_secs(10), "{error}"),
             }
             std::thread::sleep(Duration::from_millis(10));
