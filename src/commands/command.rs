@@ -302,10 +302,15 @@ mod tests {
     #[test]
     fn answers_are_those_of_redis() {
         Kit::new().check(
-            "command info get -> *1 *10 $3 get :2 *2 +readonly +fast :1 :1 :1 *3 +@read +@string +@fast *0 *1 *6 $5 flags *2 +RO +access $12 begin_search *4 $4 type $5 index $4 spec *2 $5 index :1 $9 find_keys *4 $4 type $5 range $4 spec *6 $7 lastkey :0 $7 keystep :1 $5 limit :0 *0
-            command info nope command|count -> *2 *-1 *10 $13 command|count :2 *2 +loading +stale :0 :0 :0 *2 +@slow +@connection *0 *0 *0
+            "command info get -> *1 *10 $3 get :2 *2 +readonly +fast :1 :1 :1 *3 +@read +@string \
+                +@fast *0 *1 *6 $5 flags *2 +RO +access $12 begin_search *4 $4 type $5 index $4 \
+                spec *2 $5 index :1 $9 find_keys *4 $4 type $5 range $4 spec *6 $7 lastkey :0 $7 \
+                keystep :1 $5 limit :0 *0
+            command info nope command|count -> *2 *-1 *10 $13 command|count :2 *2 +loading \
+                +stale :0 :0 :0 *2 +@slow +@connection *0 *0 *0
             command docs nope -> *0
-            command docs quit -> *2 $4 quit *8 $7 summary $22 Closes the connection. $5 since $5 1.0.0 $5 group $10 connection $10 complexity $4 O(1)
+            command docs quit -> *2 $4 quit *8 $7 summary $22 Closes the connection. $5 since $5 \
+                1.0.0 $5 group $10 connection $10 complexity $4 O(1)
             command getkeys mset a 1 b 2 -> *2 $1 a $1 b
             command getkeys mset a b c -> *2 $1 a $1 c
             command getkeys nope -> -ERR Invalid command specified
@@ -315,14 +320,17 @@ mod tests {
             command getkeysandflags mset a 1 -> *1 *2 $1 a *2 +OW +update
             command getkeysandflags set a 1 -> *1 *2 $1 a *2 +OW +update
             command getkeysandflags set a 1 get -> *1 *2 $1 a *3 +RW +access +update
-            command getkeysandflags rename a b -> *2 *2 $1 a *3 +RW +access +delete *2 $1 b *2 +OW +update
+            command getkeysandflags rename a b -> *2 *2 $1 a *3 +RW +access +delete *2 $1 b *2 \
+                +OW +update
             command list foo -> -ERR syntax error
             command list filterby foo x -> -ERR syntax error
             command list filterby module x -> *0
             command list filterby aclcat nope -> *0
-            command list filterby aclcat transaction -> *5 $5 multi $4 exec $7 discard $5 watch $7 unwatch
+            command list filterby aclcat transaction -> *5 $5 multi $4 exec $7 discard $5 watch \
+                $7 unwatch
             command list filterby pattern slowlog|L* -> *1 $11 slowlog|len
-            module help -> *5 +MODULE <subcommand> [<arg> [value] [opt] ...]. Subcommands are: +HELP +    Prints this help. +LIST +    Those there are.",
+            module help -> *5 +MODULE <subcommand> [<arg> [value] [opt] ...]. Subcommands are: \
+                +HELP +    Prints this help. +LIST +    Those there are.",
         );
     }
 
@@ -331,7 +339,10 @@ mod tests {
         let mut kit = Kit::new();
         kit.session.proto = Proto::Three;
         kit.check(
-            "command info memory|usage nope -> *2 *10 $12 memory|usage :-3 ~1 +readonly :2 :2 :1 ~2 +@read +@slow ~0 ~1 %3 $5 flags ~1 +RO $12 begin_search %2 $4 type $5 index $4 spec %1 $5 index :2 $9 find_keys %2 $4 type $5 range $4 spec %3 $7 lastkey :0 $7 keystep :1 $5 limit :0 ~0 _
+            "command info memory|usage nope -> *2 *10 $12 memory|usage :-3 ~1 +readonly :2 :2 :1 \
+                ~2 +@read +@slow ~0 ~1 %3 $5 flags ~1 +RO $12 begin_search %2 $4 type $5 index \
+                $4 spec %1 $5 index :2 $9 find_keys %2 $4 type $5 range $4 spec %3 $7 lastkey :0 \
+                $7 keystep :1 $5 limit :0 ~0 _
             command getkeysandflags mset a 1 -> *1 *2 $1 a ~2 +OW +update",
         );
     }

@@ -227,7 +227,8 @@ mod tests {
             select 16 -> -ERR DB index is out of range
             select -1 -> -ERR DB index is out of range
             select x -> -ERR value is not an integer or out of range
-            auth a -> -ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?
+            auth a -> -ERR AUTH <password> called without any password configured for the \
+                default user. Are you sure your configuration is correct?
             auth default x -> +OK
             auth a b -> -WRONGPASS invalid username-password pair or user is disabled.
             auth a b c -> -ERR syntax error
@@ -236,9 +237,12 @@ mod tests {
             hello 3 foo -> -ERR Syntax error in HELLO option 'foo'
             hello 3 auth a -> -ERR Syntax error in HELLO option 'auth'
             hello 3 auth a b -> -WRONGPASS invalid username-password pair or user is disabled.
-            hello 3 setname a\tb -> -ERR Client names cannot contain spaces, newlines or special characters.
-            hello -> *14 $6 server $5 redis $7 version $5 7.4.0 $5 proto :2 $2 id :7 $4 mode $10 standalone $4 role $6 master $7 modules *0
-            hello 3 setname me auth default x -> %7 $6 server $5 redis $7 version $5 7.4.0 $5 proto :3 $2 id :7 $4 mode $10 standalone $4 role $6 master $7 modules *0
+            hello 3 setname a\tb -> -ERR Client names cannot contain spaces, newlines or special \
+                characters.
+            hello -> *14 $6 server $5 redis $7 version $5 7.4.0 $5 proto :2 $2 id :7 $4 mode $10 \
+                standalone $4 role $6 master $7 modules *0
+            hello 3 setname me auth default x -> %7 $6 server $5 redis $7 version $5 7.4.0 $5 \
+                proto :3 $2 id :7 $4 mode $10 standalone $4 role $6 master $7 modules *0
             client getname -> $2 me
             reset -> +RESET
             client getname -> $-1
@@ -256,7 +260,9 @@ mod tests {
             client id -> -NOAUTH Authentication required.
             exec -> -EXECABORT Transaction discarded because of: NOAUTH Authentication required.
             nothing -> -ERR unknown command 'nothing', with args beginning with: 
-            hello 3 -> -NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time
+            hello 3 -> -NOAUTH HELLO must be called with the client already authenticated, \
+                otherwise the HELLO <proto> AUTH <user> <pass> option can be used to \
+                authenticate the client and select the RESP protocol version at the same time
             auth secre -> -WRONGPASS invalid username-password pair or user is disabled.
             auth secret1 -> -WRONGPASS invalid username-password pair or user is disabled.
             auth _ -> -WRONGPASS invalid username-password pair or user is disabled.
@@ -268,7 +274,8 @@ mod tests {
             auth default secret -> +OK
             ping -> +PONG
             reset -> +RESET
-            hello 2 auth default secret -> *14 $6 server $5 redis $7 version $5 7.4.0 $5 proto :2 $2 id :7 $4 mode $10 standalone $4 role $6 master $7 modules *0
+            hello 2 auth default secret -> *14 $6 server $5 redis $7 version $5 7.4.0 $5 proto \
+                :2 $2 id :7 $4 mode $10 standalone $4 role $6 master $7 modules *0
             ping -> +PONG",
         );
     }

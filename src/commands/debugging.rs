@@ -211,9 +211,12 @@ mod tests {
         Kit::new().check(
             "debug error foo -> -foo
             debug change-repl-id -> +OK
-            debug nothing -> -ERR unknown subcommand or wrong number of arguments for 'nothing'. Try DEBUG HELP.
-            debug Sleep -> -ERR unknown subcommand or wrong number of arguments for 'Sleep'. Try DEBUG HELP.
-            debug segfault -> -ERR unknown subcommand or wrong number of arguments for 'segfault'. Try DEBUG HELP.
+            debug nothing -> -ERR unknown subcommand or wrong number of arguments for 'nothing'. \
+                Try DEBUG HELP.
+            debug Sleep -> -ERR unknown subcommand or wrong number of arguments for 'Sleep'. Try \
+                DEBUG HELP.
+            debug segfault -> -ERR unknown subcommand or wrong number of arguments for \
+                'segfault'. Try DEBUG HELP.
             debug sleep 0.5 -> DebugSleep { micros: 500000 }
             debug sleep x -> DebugSleep { micros: 0 }
             debug sleep -1 -> DebugSleep { micros: 0 }
@@ -222,17 +225,22 @@ mod tests {
             debug log x -> DebugLog { text: [120] }
             debug loadaof -> DebugLoadAof
             debug reload -> DebugReload(Reload { save: true, flush: true, merge: false })
-            debug reload nosave NOFLUSH merge -> DebugReload(Reload { save: false, flush: false, merge: true })
-            debug reload foo -> -ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.
+            debug reload nosave NOFLUSH merge -> DebugReload(Reload { save: false, flush: false, \
+                merge: true })
+            debug reload foo -> -ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE \
+                options.
             debug quicklist-packed-threshold 1b -> +OK
             debug quicklist-packed-threshold 0 -> +OK
-            debug quicklist-packed-threshold x -> -ERR argument must be a memory value bigger than 1 and smaller than 4gb
-            debug quicklist-packed-threshold 5gb -> -ERR argument must be a memory value bigger than 1 and smaller than 4gb
+            debug quicklist-packed-threshold x -> -ERR argument must be a memory value bigger \
+                than 1 and smaller than 4gb
+            debug quicklist-packed-threshold 5gb -> -ERR argument must be a memory value bigger \
+                than 1 and smaller than 4gb
             debug replybuffer peak-reset-time never -> +OK
             debug replybuffer peak-reset-time 100 -> +OK
             debug replybuffer peak-reset-time x -> -ERR value is not an integer or out of range
             debug replybuffer resizing 0 -> +OK
-            debug replybuffer foo 1 -> -ERR unknown subcommand or wrong number of arguments for 'replybuffer'. Try DEBUG HELP.",
+            debug replybuffer foo 1 -> -ERR unknown subcommand or wrong number of arguments for \
+                'replybuffer'. Try DEBUG HELP.",
         );
     }
 
@@ -246,13 +254,17 @@ mod tests {
             debug protocol map -> *6 :0 :0 :1 :1 :2 :0
             debug protocol double -> $5 3.141
             debug protocol null -> $-1
-            debug protocol nothing -> -ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            debug protocol nothing -> -ERR Wrong protocol type name. Please use one of the \
+                following: \
+                string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
         );
         kit.session.proto = Proto::Three;
         kit.check(
-            "debug protocol attrib -> |1 $14 key-popularity *2 $7 key:123 :90 $39 Some real reply following the attribute
+            "debug protocol attrib -> |1 $14 key-popularity *2 $7 key:123 :90 $39 Some real \
+                reply following the attribute
             debug protocol bignum -> (1234567999999999999999999999999999999
-            debug protocol push -> >2 $16 server-cpu-usage :42 $40 Some real reply following the push reply
+            debug protocol push -> >2 $16 server-cpu-usage :42 $40 Some real reply following the \
+                push reply
             debug protocol map -> %3 :0 #f :1 #t :2 #f
             debug protocol set -> ~3 :0 :1 :2
             debug protocol array -> *3 :0 :1 :2

@@ -1,4 +1,4 @@
-//! What a connection carries, as far as commands may change it, and what they may ask the server for.
+//! What a connection carries, as far as commands may change it, and what they may ask for.
 
 use crate::base::ids::{Db, ShardId};
 use crate::base::time::Millis;

@@ -17,7 +17,8 @@ fn requests_are_understood_as_by_redis() {
         config set a -> -ERR wrong number of arguments for 'config|set' command
         config set a b c -> -ERR syntax error
         config set A b -> ConfigSet { pairs: [(\"a\", [98])] }
-        config set maxmemory 1 MaxMemory 2 -> -ERR CONFIG SET failed (possibly related to argument 'maxmemory') - duplicate parameter
+        config set maxmemory 1 MaxMemory 2 -> -ERR CONFIG SET failed (possibly related to \
+            argument 'maxmemory') - duplicate parameter
         config resetstat -> ConfigResetStat
         config rewrite -> ConfigRewrite
         config foo -> -ERR unknown subcommand 'foo'. Try CONFIG HELP.
@@ -26,7 +27,8 @@ fn requests_are_understood_as_by_redis() {
         slowlog get -1 -> SlowlogGet { count: 18446744073709551615 }
         slowlog get -2 -> -ERR count should be greater than or equal to -1
         slowlog get x -> -ERR count should be greater than or equal to -1
-        slowlog get 1 2 -> -ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.
+        slowlog get 1 2 -> -ERR unknown subcommand or wrong number of arguments for 'get'. Try \
+            SLOWLOG HELP.
         slowlog len -> SlowlogLen
         slowlog reset -> SlowlogReset
         latency latest -> LatencyLatest

@@ -13,11 +13,13 @@ fn answers_are_those_of_redis() {
         client getname -> $2 me
         client setname _ -> +OK
         client getname -> $-1
-        client setname a\tb -> -ERR Client names cannot contain spaces, newlines or special characters.
+        client setname a\tb -> -ERR Client names cannot contain spaces, newlines or special \
+            characters.
         client setinfo lib-name x -> +OK
         client setinfo LIB-VER 1.2 -> +OK
         client setinfo lib-foo x -> -ERR Unrecognized option 'lib-foo'
-        client setinfo lib-name a\tb -> -ERR lib-name cannot contain spaces, newlines or special characters.
+        client setinfo lib-name a\tb -> -ERR lib-name cannot contain spaces, newlines or special \
+            characters.
         client no-evict on -> +OK
         client no-evict x -> -ERR syntax error
         client no-touch off -> +OK
@@ -27,7 +29,8 @@ fn answers_are_those_of_redis() {
         client tracking off -> +OK
         client tracking on -> -ERR client side caching is not supported
         client tracking foo -> -ERR syntax error
-        client caching yes -> -ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled
+        client caching yes -> -ERR CLIENT CACHING can be called only when the client is in \
+            tracking mode with OPTIN or OPTOUT mode enabled
         client unblock 5 -> :0
         client unblock 5 error -> :0
         client unblock x -> -ERR value is not an integer or out of range
@@ -40,7 +43,8 @@ fn answers_are_those_of_redis() {
         client list type foo -> -ERR Unknown client type 'foo'
         client list type normal foo -> -ERR syntax error
         client kill foo bar -> -ERR syntax error
-        client kill id -> ClientKill { filter: ClientFilter { ids: [], peer: Some([105, 100]), local: None, kind: None, except: None, min_age: None }, form: Address }
+        client kill id -> ClientKill { filter: ClientFilter { ids: [], peer: Some([105, 100]), \
+            local: None, kind: None, except: None, min_age: None }, form: Address }
         client kill id 0 -> -ERR client-id should be greater than 0
         client kill id x -> -ERR client-id should be greater than 0
         client kill type x -> -ERR Unknown client type 'x'
