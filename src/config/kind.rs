@@ -24,8 +24,8 @@ pub enum Kind {
     FileName,
     /// Classes of keyspace events.
     Events,
-    /// Up to so many words.
-    Words(usize),
+    /// At least and at most so many words.
+    Words(usize, usize),
     /// Several of these words.
     Several(&'static [&'static str]),
     /// Pairs of seconds and changes.
@@ -43,7 +43,7 @@ impl Kind {
     /// Does the directive take several words? If so one quoted word is split at blanks.
     pub fn takes_many(self) -> bool {
         use Kind::{Buffers, Percentiles, Save, Several, Words};
-        matches!(self, Words(_) | Several(_) | Save | Buffers | Percentiles)
+        matches!(self, Words(..) | Several(_) | Save | Buffers | Percentiles)
     }
 
     /// Reads the words of a directive. `current` matters to settings that are changed in part.
@@ -66,11 +66,13 @@ impl Kind {
         match self {
             Kind::YesNo => yes_no(word),
             Kind::Number(min, max) => {
-                let number = text::integer(word);
-                within(number.ok_or("argument couldn't be parsed into an integer")?, min, max)
+                let bad = "argument couldn't be parsed into an integer";
+                within(text::integer(word).ok_or(bad)?, min, max)
             }
             Kind::Memory(min, max) => {
-                within(text::memory(word).ok_or("argument must be a memory value")?, min, max)
+                let bytes = text::memory(word).ok_or("argument must be a memory value")?;
+                // The largest amount stands for what does not fit; -1 is in no range.
+                within(if bytes == i64::MAX { -1 } else { bytes }, min, max)
             }
             Kind::Share => share(word),
             Kind::OneOf(names) => one_of(word, names).map(|name| Value::Text(name.to_owned())),
@@ -86,7 +88,10 @@ impl Kind {
 
     fn read_many(self, words: &[&str], current: &Value) -> Result<Value, Refusal> {
         match self {
-            Kind::Words(most) if words.len() > most => Err("wrong number of arguments".into()),
+            Kind::Words(least, most) if !(least..=most).contains(&words.len()) => {
+                Err("wrong number of arguments".into())
+            }
+            Kind::Several(names) if words.is_empty() => one_of("", names).map(|_| current.clone()),
             Kind::Several(names) => {
                 let names: Result<Vec<_>, _> = words.iter().map(|w| one_of(w, names)).collect();
                 Ok(Value::Text(names?.join(" ")))
@@ -111,7 +116,7 @@ impl Kind {
             Kind::Share => "memory or percent".to_owned(),
             Kind::OneOf(names) | Kind::Several(names) => names.join(" | "),
             Kind::Text | Kind::FileName | Kind::Events => "text".to_owned(),
-            Kind::Words(_) => "words".to_owned(),
+            Kind::Words(..) => "words".to_owned(),
             Kind::Save => "<seconds> <changes> ...".to_owned(),
             Kind::Buffers => "<class> <hard> <soft> <seconds> ...".to_owned(),
             Kind::Percentiles => "percentiles".to_owned(),
@@ -228,8 +233,9 @@ fn buffers(words: &[&str], current: &Value) -> Result<Value, Refusal> {
                 return Err(bad.into());
             }
         };
-        let bytes = |word| text::memory(word).and_then(|bytes| u64::try_from(bytes).ok());
-        let seconds = text::integer(seconds).and_then(|seconds| u64::try_from(seconds).ok());
+        let counted = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
+        let bytes = |word| counted(text::memory(word));
+        let seconds = counted(text::integer(seconds));
         let (Some(hard), Some(soft), Some(soft_seconds)) = (bytes(hard), bytes(soft), seconds)
         else {
             let bad = "Error in hard, soft or soft_seconds setting in buffer limit configuration.";

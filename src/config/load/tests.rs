@@ -130,9 +130,10 @@ fn mistakes_name_file_and_line() {
 
 #[test]
 fn mistakes_on_the_command_line_have_no_line() {
-    let source = Source { name: COMMAND_LINE.to_owned(), text: "hz 0".to_owned() };
+    let source = Source { name: COMMAND_LINE.to_owned(), text: "timeout -1".to_owned() };
     let fault = Config::load(&[source], &mut |_| Ok(String::new())).unwrap_err();
-    let expected = "command line: 'hz 0': argument must be between 1 and 500 inclusive";
+    let expected =
+        "command line: 'timeout -1': argument must be between 0 and 2147483647 inclusive";
     assert_eq!(fault.to_string(), expected);
 }
 

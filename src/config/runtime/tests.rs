@@ -1,6 +1,8 @@
 //! Tests of CONFIG GET and SET. The error texts are those that redis-server 7.0.15 gives.
 
 use super::*;
+use crate::config::kind::Kind;
+use crate::testing::peer::Peer;
 
 fn get(config: &Config, patterns: &[&str]) -> Vec<(&'static str, String)> {
     config.get(patterns.iter().map(|pattern| pattern.as_bytes()))
@@ -145,5 +147,60 @@ fn what_is_missing_cannot_be_switched_on() {
     ] {
         assert!(set(&config, &[name, off]).is_ok());
         assert!(set(&config, &[name, on]).unwrap_err().ends_with(" yet"), "{name}");
+    }
+}
+
+/// Where our answer to CONFIG SET is meant to differ from that of Redis.
+fn may_differ(row: &Setting, value: &str) -> bool {
+    let refused_here = matches!(row.standing, Standing::Only(_));
+    // Redis lets these be changed when enable-protected-configs says so; here they are fixed.
+    let fixed_here = ["dir", "dbfilename", "bind", "port"];
+    // Redis puts these in force at once, or checks more than their syntax.
+    let checked =
+        ["oom-score-adj", "proc-title-template", "activedefrag", "cluster-announce-hostname"];
+    // An empty amount of memory, or more than fits 63 bits, is a mistake here and 0 or -1 there.
+    let memory = matches!(row.kind, Kind::Memory(..) | Kind::Share);
+    // `loglevel nothing` came with Redis 7.2.
+    refused_here
+        || row.name == "loglevel"
+        || fixed_here.contains(&row.name)
+        || checked.contains(&row.name)
+        || row.name.starts_with("tls-")
+        || (memory && ["", "99999999999999999999"].contains(&value))
+}
+
+#[test]
+fn refusals_are_those_of_a_real_server() {
+    let Some(mut peer) = Peer::start() else { return };
+    let config = Config::default();
+    let mut compared = 0;
+    for row in rows() {
+        for value in ["", "abc", "-1", "0", "1", "7", "9kb", "1 2", "YES", "99999999999999999999"] {
+            let theirs = peer.call(&[b"CONFIG", b"SET", row.name.as_bytes(), value.as_bytes()]);
+            let theirs = String::from_utf8_lossy(&theirs).trim_end().to_owned();
+            if theirs.contains("Unknown option") || may_differ(row, value) {
+                continue;
+            }
+            let ours = match set(&config, &[row.name, value]) {
+                Ok(_) => "+OK".to_owned(),
+                Err(text) => format!("-{text}"),
+            };
+            assert_eq!(ours, theirs, "CONFIG SET {} {value:?}", row.name);
+            compared += 1;
+        }
+    }
+    assert!(compared > 800, "only {compared} answers were compared");
+}
+
+#[test]
+fn every_setting_of_a_real_server_is_known() {
+    let Some(mut peer) = Peer::start() else { return };
+    let reply = peer.call(&[b"CONFIG", b"GET", b"*"]);
+    let text = String::from_utf8_lossy(&reply).into_owned();
+    // Lines: `*n`, then length, name, length, value. No value of a fresh server holds a line end.
+    let names: Vec<&str> = text.lines().skip(2).step_by(4).collect();
+    assert!(names.len() > 150, "{names:?}");
+    for name in names {
+        assert!(find(name).is_some(), "{name} is not in the table");
     }
 }

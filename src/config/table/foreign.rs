@@ -102,7 +102,7 @@ pub const FOREIGN: &[Setting] = &[
     live("dynamic-hz", YesNo, "yes").inert(TURNS),
     at_start("enable-module-command", OneOf(&["no", "yes", "local"]), "no").inert(NO_MODULES),
     at_start("enable-protected-configs", OneOf(&["no", "yes", "local"]), "no").inert(PROTECTED),
-    live("hz", Number(1, 500), "10").inert(TURNS),
+    live("hz", Number(0, I32), "10").inert(TURNS),
     live("ignore-warnings", Text, "\"\"").inert("there are no such warnings"),
     at_start("io-threads", Number(1, 128), "1").inert(THREADS),
     at_start("io-threads-do-reads", YesNo, "no").inert(THREADS),
@@ -127,7 +127,7 @@ pub const FOREIGN: &[Setting] = &[
     live("no-appendfsync-on-rewrite", YesNo, "no").inert(PREFIX),
     live("notify-keyspace-events", Events, "\"\"").only(NO_EVENTS),
     live("oom-score-adj", OneOf(&["no", "yes", "relative", "absolute"]), "no").inert(PROCESS),
-    live("oom-score-adj-values", Words(3), "0 200 800").inert(PROCESS),
+    live("oom-score-adj-values", Words(3, 3), "0 200 800").inert(PROCESS),
     live("proc-title-template", Text, "\"{title} {listen-addr} {server-mode}\"").inert(PROCESS),
     live("propagation-error-behavior", OneOf(&["ignore", "panic", "panic-on-replicas"]), "ignore")
         .inert(NO_REPLICAS),
@@ -161,7 +161,7 @@ pub const FOREIGN: &[Setting] = &[
     live("replica-serve-stale-data", YesNo, "yes")
         .alias("slave-serve-stale-data")
         .inert(NO_REPLICAS),
-    at_start("replicaof", Words(2), "\"\"").alias("slaveof").only(NO_REPLICAS),
+    at_start("replicaof", Words(0, 2), "\"\"").alias("slaveof").only(NO_REPLICAS),
     live("sanitize-dump-payload", OneOf(&["no", "yes", "clients"]), "no").inert(TRUSTED),
     at_start("server_cpulist", Text, "\"\"").inert("shards pin their own threads"),
     at_start("set-proc-title", YesNo, "yes").inert(PROCESS),

@@ -43,7 +43,7 @@ const ANY: i64 = i64::MAX;
 const MIB: i64 = 1 << 20;
 
 const NETWORK: &[Setting] = &[
-    Setting::new("bind", Words(16), "127.0.0.1 -::1").is(
+    Setting::new("bind", Words(0, 16), "127.0.0.1 -::1").is(
         at!(bind),
         "Addresses to listen on. * and ::* mean all; a leading - means: only if this machine has \
          the address.",

@@ -6,6 +6,7 @@ use crate::observe::counters::{Outcome, Tracking};
 use crate::observe::facts::{
     DbFacts, EndedFacts, LoadingFacts, LogFacts, LogState, Purpose, RunningFacts, ShardFacts,
 };
+use crate::testing::peer::Peer;
 
 fn titles(names: &[&str]) -> Vec<String> {
     let text = info(&Facts::default(), Choice::of(names.iter().map(|name| name.as_bytes())));
@@ -158,4 +159,27 @@ fn shards_and_keyspace() {
         ]
     );
     assert_eq!(section(&facts, "keyspace"), ["db9:keys=2,expires=1,avg_ttl=500"]);
+}
+
+/// Fields of Redis that would say something untrue here.
+const LEFT_OUT: &[&str] = &["atomicvar_api", "gcc_version"];
+
+#[test]
+fn every_field_of_a_real_server_is_there() {
+    let Some(mut peer) = Peer::start() else { return };
+    let theirs = peer.call(&[b"INFO", b"everything"]);
+    let theirs = String::from_utf8_lossy(&theirs).into_owned();
+    let ours = info(&Facts::default(), Choice::of([b"everything".as_slice()]));
+    let fields = |text: &str| -> Vec<String> {
+        let names = text.lines().filter_map(|line| line.split_once(':'));
+        names.map(|(name, _)| name.to_owned()).collect()
+    };
+    let (theirs, ours) = (fields(&theirs), fields(&ours));
+    assert!(theirs.len() > 120, "{theirs:?}");
+    for name in theirs {
+        let counted = ["cmdstat_", "errorstat_", "latency_percentiles_", "db"];
+        let left_out = counted.iter().any(|start| name.starts_with(start));
+        let known = ours.contains(&name) || left_out || LEFT_OUT.contains(&name.as_str());
+        assert!(known, "{name} is missing");
+    }
 }
