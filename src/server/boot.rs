@@ -102,7 +102,6 @@ async fn start_core(port: Port<Message>, start: Start) -> Result<(), StartError>
     }
     load::load(&core, &found).await.map_err(StartError)?;
     glommio::spawn_local(aof::tend(Rc::clone(&core))).detach();
-    glommio::spawn_local(aof::sync_every_second(Rc::clone(&core))).detach();
     glommio::spawn_local(housekeeping::tend(Rc::clone(&core))).detach();
     if core.id != ShardId(0) {
         // Core 0 ends the process; the others serve until then.
@@ -110,6 +109,7 @@ async fn start_core(port: Port<Message>, start: Start) -> Result<(), StartError>
     }
     load::finish(&core, &found).await.map_err(StartError)?;
     glommio::spawn_local(advance::tend(Rc::clone(&core))).detach();
+    glommio::spawn_local(aof::sync_every_second(Rc::clone(&core))).detach();
     glommio::spawn_local(saver::tend(Rc::clone(&core))).detach();
     core.shared.set_loading(false);
     log::notice("Ready to accept connections tcp");

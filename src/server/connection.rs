@@ -8,7 +8,7 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::ids::Lsn;
 use crate::commands::order::Item;
@@ -119,6 +119,7 @@ impl Connection {
             drop(shard);
             self.client.session.borrow_mut().seen = self.core.clock.now();
             loop {
+                self.wait_for_device().await;
                 let end = self.batch(&mut buffer, &mut parser).await;
                 self.leave(socket).await?;
                 match end {
@@ -134,6 +135,18 @@ impl Connection {
             buffer.shrink();
             parser.shrink();
         }
+    }
+
+    /// While a snapshot has encoded more than the device takes, nobody adds to it.
+    async fn wait_for_device(&self) {
+        if !self.core.shard.borrow().snapshot_is_behind() {
+            return;
+        }
+        self.core.shard.borrow_mut().note_waited();
+        while self.core.shard.borrow().snapshot_is_behind() {
+            glommio::timer::sleep(Duration::from_millis(1)).await;
+        }
+        self.core.clock.start_turn();
     }
 
     /// Executes requests until none is whole or the batch is full.

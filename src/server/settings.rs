@@ -6,7 +6,7 @@ use crate::base::ids::ShardId;
 use crate::commands::admin::Saving;
 use crate::config::Config;
 use crate::config::runtime::SetRefused;
-use crate::config::values::EvictionPolicy;
+use crate::config::values::{EvictionPolicy, Fsync};
 use crate::keyspace::keyspace::Policy;
 use crate::resp::error::Error;
 use crate::server::aof;
@@ -27,6 +27,10 @@ pub async fn set(core: &Rc<Core>, pairs: &[(String, Vec<u8>)]) -> Result<(), Err
     }
     let new = changed.config;
     put_in_force(core, &new).await;
+    if new.appendfsync == Fsync::Always && old.appendfsync != Fsync::Always {
+        // From its `+OK` on, `always` holds for what came before as well.
+        core.on_async(ShardId(0), |core| async move { aof::sync_round(&core).await }).await;
+    }
     if new.appendonly != old.appendonly {
         // Switching on makes a checkpoint whose cut begins the log; switching off makes one that
         // needs none. Until it is done the log is as it was.
