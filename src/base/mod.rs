@@ -2,14 +2,17 @@
 
 pub mod arena;
 pub mod checksum;
+pub mod entry;
 pub mod extended;
 pub mod glob;
 pub mod ids;
 pub mod number;
+pub mod order;
 pub mod prng;
 pub mod record;
 pub mod segment;
 pub mod slab;
+pub mod split;
 pub mod table;
 pub mod time;
 pub mod wire;

@@ -1,13 +1,12 @@
 //! One segment of a table: at most a few hundred entries in one arena, found through one small
 //! hash index. Nothing in it takes longer than going once over all of its bytes (64 KiB at most).
 
-use std::hash::{BuildHasher, Hasher};
 use std::mem;
 
-use ahash::RandomState;
 use hashbrown::HashTable;
 
 use crate::base::arena::Arena;
+use crate::base::entry::{KeyHasher, Meta, Need, New, Room, Stored, View};
 use crate::base::record::{EXTERN, Header, KEY_MAX, LONG_KEY, MARKS, Record, SLACK, VALUE_MAX};
 use crate::base::slab::Slab;
 
@@ -17,117 +16,25 @@ pub const ENTRIES_MAX: usize = 448;
 /// not exist.
 pub const DEPTH_MAX: u8 = 28;
 
-/// The keyed hash of a table.
-#[derive(Clone, Debug)]
-pub struct KeyHasher(RandomState);
-
-/// What an entry is to hold.
-#[derive(Debug)]
-pub enum New<'a, X> {
-    /// These bytes, at most `VALUE_MAX`, in the arena.
-    Inline(&'a [u8]),
-    /// Something out of line.
-    Extern(X),
-    /// What it holds already.
-    Same,
-}
-
-/// What an entry holds.
-#[derive(Debug)]
-pub enum Stored<'a, X> {
-    /// Bytes in the arena.
-    Inline(&'a [u8]),
-    /// Something out of line.
-    Extern(&'a X),
-}
-
-/// What an entry carries beside key and value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Meta {
-    /// Two bits with the caller's meaning.
-    pub marks: u8,
-    /// 24 bits with the caller's meaning.
-    pub clock: u32,
-    /// The deadline, if any.
-    pub deadline: Option<u64>,
-}
-
-/// An entry, seen in place.
-#[derive(Debug)]
-pub struct View<'a, X> {
-    /// The key.
-    pub key: &'a [u8],
-    /// The value.
-    pub value: Stored<'a, X>,
-    /// The rest.
-    pub meta: Meta,
-}
-
-/// What a change needs of the segment.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Need {
-    /// Bytes of arena.
-    pub span: usize,
-    /// Index entries, 0 or 1.
-    pub entries: usize,
-    /// Places for values, 0 or 1.
-    pub values: usize,
-    /// Places for keys, 0 or 1.
-    pub keys: usize,
-}
-
-/// Whether a change can be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    /// At once, without asking the allocator.
-    Ready,
-    /// After `make_room`.
-    Grow,
-    /// Only after a split.
-    Split,
-}
-
 /// Entries whose hashes begin with the same `depth` bits.
 #[derive(Debug)]
 pub struct Segment<X> {
-    index: HashTable<u16>,
-    arena: Arena,
-    slabs: Option<Box<Slabs<X>>>,
+    pub(super) index: HashTable<u16>,
+    pub(super) arena: Arena,
+    pub(super) slabs: Option<Box<Slabs<X>>>,
     garbage: u32,
-    version: u32,
+    pub(super) version: u32,
     /// The lowest hash it can hold.
-    prefix: u64,
-    depth: u8,
+    pub(super) prefix: u64,
+    pub(super) depth: u8,
 }
 
+/// What a segment keeps beside its arena.
 #[derive(Debug)]
-struct Slabs<X> {
-    keys: Slab<Box<[u8]>>,
-    key_bytes: usize,
-    values: Slab<X>,
-}
-
-impl KeyHasher {
-    /// A hash for each seed.
-    pub fn new(seed: u64) -> KeyHasher {
-        let twist =
-            |n: u64| seed.rotate_left(n as u32 * 16) ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        KeyHasher(RandomState::with_seeds(twist(1), twist(2), twist(3), twist(4)))
-    }
-
-    /// The hash of a key.
-    #[inline]
-    pub fn hash(&self, key: &[u8]) -> u64 {
-        let mut hasher = self.0.build_hasher();
-        hasher.write(key);
-        hasher.finish()
-    }
-}
-
-/// The index takes its fingerprint from the top bits, which are equal within a segment.
-#[inline]
-fn spread(hash: u64) -> u64 {
-    hash.rotate_left(32)
+pub struct Slabs<X> {
+    pub(super) keys: Slab<Box<[u8]>>,
+    pub(super) key_bytes: usize,
+    pub(super) values: Slab<X>,
 }
 
 impl<X> Segment<X> {
@@ -157,6 +64,12 @@ impl<X> Segment<X> {
     /// The lowest hash it can hold.
     pub fn prefix(&self) -> u64 {
         self.prefix
+    }
+
+    /// The lowest hash of the next segment, if there is one.
+    pub fn end(&self) -> Option<u64> {
+        let width = 1_u64.checked_shl(64 - u32::from(self.depth))?;
+        self.prefix.checked_add(width)
     }
 
     /// Leading bits that all its hashes share.
@@ -476,39 +389,6 @@ impl<X> Segment<X> {
         moved
     }
 
-    /// Splits by the next bit of the hash; returns the upper half.
-    pub fn split(&mut self, hasher: &KeyHasher) -> Segment<X> {
-        let depth = self.depth + 1;
-        let upper_bit = 1 << (64 - u32::from(depth));
-        let mut upper = Segment::new(self.prefix | upper_bit, depth);
-        let mut lower = Segment::new(self.prefix, depth);
-        lower.version = self.version + 1;
-        let mut old = mem::replace(self, lower);
-        let mut moves = Vec::with_capacity(old.len());
-        let (mut counts, mut sizes) = ([0, 0], [0, 0]);
-        for at in old.places() {
-            let Some(record) = Record::read(old.arena.at(at)) else { continue };
-            let hash = hasher.hash(old.key_of(&record));
-            let side = usize::from(hash & upper_bit != 0);
-            if let (Some(count), Some(size)) = (counts.get_mut(side), sizes.get_mut(side)) {
-                *count += 1;
-                *size += record.span() - record.slack;
-            }
-            moves.push((hash, at));
-        }
-        self.expect(counts[0]);
-        upper.expect(counts[1]);
-        let [mut coming_lower, mut coming_upper] = sizes;
-        for (hash, at) in moves {
-            if hash & upper_bit == 0 {
-                coming_lower -= self.adopt(hash, &mut old, at, coming_lower);
-            } else {
-                coming_upper -= upper.adopt(hash, &mut old, at, coming_upper);
-            }
-        }
-        upper
-    }
-
     /// Its out-of-line values, when it is taken down.
     pub fn into_externs(self) -> impl Iterator<Item = X> {
         self.slabs.into_iter().flat_map(|slabs| slabs.values.into_things())
@@ -524,43 +404,13 @@ impl<X> Segment<X> {
         }
     }
 
-    /// Takes over one entry of a segment that is being split; returns its bytes.
-    fn adopt(&mut self, hash: u64, from: &mut Segment<X>, at: u16, coming: usize) -> usize {
-        let Some(record) = Record::read(from.arena.at(at)) else { return 0 };
-        let len = record.span() - record.slack;
-        let moved = push_packed(&mut self.arena, from.arena.at(at), &record, coming);
-        self.index.insert_unique(spread(hash), moved, |_| 0);
-        if record.flags & (EXTERN | LONG_KEY) == 0 {
-            return len;
-        }
-        let Some(theirs) = from.slabs.as_mut() else { return len };
-        let ours = self.slabs.get_or_insert_default();
-        let bytes = self.arena.at_mut(moved);
-        if record.flags & LONG_KEY != 0
-            && let Some(key) = theirs.keys.take(Record::place(record.key))
-        {
-            theirs.key_bytes -= key.len();
-            ours.key_bytes += key.len();
-            ours.keys.grow();
-            write(bytes, record.header, &ours.keys.put(key).to_le_bytes());
-        }
-        if record.flags & EXTERN != 0
-            && let Some(value) = theirs.values.take(Record::place(record.value))
-        {
-            ours.values.grow();
-            let place = ours.values.put(value).to_le_bytes();
-            write(bytes, record.header + record.key.len(), &place);
-        }
-        len
-    }
-
     /// Bytes of live records, their spare bytes included.
     fn live(&self) -> usize {
         self.arena.used() - self.garbage as usize
     }
 
     #[inline]
-    fn key_of<'a>(&'a self, record: &Record<'a>) -> &'a [u8] {
+    pub(super) fn key_of<'a>(&'a self, record: &Record<'a>) -> &'a [u8] {
         if record.flags & LONG_KEY == 0 {
             return record.key;
         }
@@ -585,6 +435,12 @@ impl<X> Segment<X> {
     }
 }
 
+/// The index takes its fingerprint from the top bits, which are equal within a segment.
+#[inline]
+pub(super) fn spread(hash: u64) -> u64 {
+    hash.rotate_left(32)
+}
+
 impl<X> Default for Slabs<X> {
     fn default() -> Slabs<X> {
         Slabs { keys: Slab::default(), key_bytes: 0, values: Slab::default() }
@@ -598,14 +454,19 @@ fn span(key_len: usize, value_len: usize, deadline: Option<u64>) -> usize {
         + value_len
 }
 
-fn write(bytes: &mut [u8], start: usize, part: &[u8]) {
+pub(super) fn write(bytes: &mut [u8], start: usize, part: &[u8]) {
     if let Some(target) = bytes.get_mut(start..start + part.len()) {
         target.copy_from_slice(part);
     }
 }
 
 /// Copies a record without its spare bytes; makes room when there is none.
-fn push_packed(arena: &mut Arena, bytes: &[u8], record: &Record<'_>, coming: usize) -> u16 {
+pub(super) fn push_packed(
+    arena: &mut Arena,
+    bytes: &[u8],
+    record: &Record<'_>,
+    coming: usize,
+) -> u16 {
     let len = record.span() - record.slack;
     if !arena.has_room(len) {
         arena.grow(len, coming);

@@ -13,10 +13,12 @@
 
 use std::mem;
 
-pub use crate::base::segment::{KeyHasher, Meta, New, Stored, View};
+pub use crate::base::entry::{KeyHasher, Meta, New, Stored, View};
 
+use crate::base::entry::{Need, Room};
+use crate::base::order;
 use crate::base::record::{KEY_MAX, VALUE_MAX};
-use crate::base::segment::{DEPTH_MAX, ENTRIES_MAX, Need, Room, Segment};
+use crate::base::segment::{DEPTH_MAX, ENTRIES_MAX, Segment};
 
 /// Segments that one call of `scan` looks at before it returns with fewer entries than asked for.
 const SCAN_SEGMENTS: usize = 64;
@@ -233,49 +235,46 @@ impl<X> Table<X> {
         out: &mut Vec<Place>,
         keep: impl Fn(u8) -> bool,
     ) -> Option<u64> {
-        out.clear();
-        let number = self.segment_of(from);
-        let segment = self.segments.get(number as usize)?;
-        for at in segment.places() {
-            let (key, marks) = segment.key_and_marks(at);
-            if !keep(marks) {
-                continue;
-            }
-            let hash = self.hasher.hash(key);
-            if hash >= from {
-                out.push(Place { hash, segment: number, at });
-            }
-        }
-        out.sort_unstable_by_key(|place| place.hash);
-        let width = 1_u64.checked_shl(64 - u32::from(segment.depth()))?;
-        segment.prefix().checked_add(width)
+        let segment = self.list(from, out, keep)?;
+        order::sort(out, u32::from(segment.depth()), |place| place.hash);
+        segment.end()
     }
 
     /// Visits about `count` entries from `cursor` (0 at first) on; returns the next cursor, 0 at
     /// the end. A cursor is the upper 48 bits of a hash, and entries that agree in them are
     /// visited together: what is there throughout is visited once, over any number of splits.
     pub fn scan(&self, cursor: u64, count: usize, each: &mut dyn FnMut(View<'_, X>)) -> u64 {
-        let (mut places, mut seen) = (Vec::new(), 0);
-        let mut from = Some(cursor << 16);
+        let prefix = |place: &Place| place.hash >> 16;
+        let (mut places, mut left) = (Vec::new(), count.max(1));
+        let mut from = cursor << 16;
         for _ in 0..SCAN_SEGMENTS {
-            let Some(start) = from else { return 0 };
-            from = self.ordered(start, &mut places, |_| true);
-            let mut last = None;
-            for &place in &places {
-                let prefix = place.hash >> 16;
-                if seen >= count && last.is_some_and(|last| last != prefix) {
-                    return prefix;
+            let Some(segment) = self.list(from, &mut places, |_| true) else { return 0 };
+            let mut next = None;
+            if left < places.len() {
+                // The entry with the count-th lowest hash, and all that agree with it, come next
+                // time, unless nothing would be left for now.
+                let (lower, border, _) = places.select_nth_unstable_by_key(left, prefix);
+                let border = prefix(border);
+                if lower.iter().any(|place| prefix(place) < border) {
+                    next = Some(border);
                 }
-                each(self.view(place));
-                seen += 1;
-                last = Some(prefix);
             }
-            if seen >= count {
+            let wanted = |place: &&Place| next.is_none_or(|next| prefix(place) < next);
+            for &place in places.iter().filter(wanted) {
+                each(self.view(place));
+                left = left.saturating_sub(1);
+            }
+            if let Some(next) = next {
+                return next;
+            }
+            let Some(end) = segment.end() else { return 0 };
+            from = end;
+            if left == 0 {
                 break;
             }
         }
         // Segments are wider than 2^16 hashes, so that none begins inside a cursor.
-        from.map_or(0, |from| from >> 16)
+        from >> 16
     }
 
     /// The entries of segment `number` in no order.
@@ -343,6 +342,29 @@ impl<X> Table<X> {
     pub fn recount(&self) -> usize {
         let segments: usize = self.segments.iter().map(|segment| segment.footprint()).sum();
         segments + self.directory.capacity() * 4 + self.segments.capacity() * 16
+    }
+
+    /// Lists a segment in no order; returns it.
+    fn list(
+        &self,
+        from: u64,
+        out: &mut Vec<Place>,
+        keep: impl Fn(u8) -> bool,
+    ) -> Option<&Segment<X>> {
+        out.clear();
+        let number = self.segment_of(from);
+        let segment = self.segments.get(number as usize)?;
+        for at in segment.places() {
+            let (key, marks) = segment.key_and_marks(at);
+            if !keep(marks) {
+                continue;
+            }
+            let hash = self.hasher.hash(key);
+            if hash >= from {
+                out.push(Place { hash, segment: number, at });
+            }
+        }
+        Some(segment)
     }
 
     #[inline]

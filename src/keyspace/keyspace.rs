@@ -425,3 +425,6 @@ impl Keyspace {
 const LFU_BIRTH: u32 = 5;
 /// lfu-log-factor.
 const LFU_FACTOR: u32 = 10;
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ type Held = (Vec<u8>, Meta);
 fn key(prng: &mut Prng, keys: u64) -> Vec<u8> {
     let n = prng.below(keys);
     let mut key = format!("key:{n}").into_bytes();
-    if n % 37 == 0 {
+    if n.is_multiple_of(37) {
         key.resize(200 + n as usize % 150, b'x');
     }
     key
