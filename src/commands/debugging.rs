@@ -8,6 +8,7 @@ use crate::commands::parse::choice;
 use crate::commands::session::{Ask, Reload, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
 use crate::config::text;
+use crate::limits::STRING_MAX;
 use crate::resp::error::Error;
 use crate::resp::reply::{Proto, Reply};
 
@@ -23,7 +24,7 @@ const EACH: &[Flags] =
 
 const SUBS: [Command; OWN.len() + debug::SUBS.len()] = join();
 
-const OWN: [Command; 17] = [
+const OWN: [Command; 18] = [
     row("debug|change-repl-id", 2, ok, docs("Accepted: there is no replication.")),
     row("debug|dict-resizing", 3, ok, docs("Accepted: tables grow in steps.")),
     row("debug|drop-cluster-packet-filter", 3, ok, docs("Accepted: there is no cluster.")),
@@ -32,6 +33,7 @@ const OWN: [Command; 17] = [
     row("debug|loadaof", 2, loadaof, docs("Flushes the log and loads it again.")),
     row("debug|log", 3, log, docs("Writes a line to the server's log.")),
     row("debug|pause-cron", 3, ok, docs("Accepted: there is no cron job.")),
+    row("debug|populate", -3, populate, docs("Makes keys: COUNT [PREFIX] [SIZE].")),
     row("debug|protocol", 3, protocol, docs("Answers with a value of the named type.")),
     row("debug|quicklist-packed-threshold", 3, threshold, docs("Accepted: lists have one form.")),
     row("debug|reload", -2, reload, docs("Saves, empties and loads: MERGE NOFLUSH NOSAVE.")),
@@ -81,6 +83,24 @@ fn loadaof(_shell: &mut Shell<'_>) -> Result<Ask, Error> {
 
 fn log(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     Ok(Ask::DebugLog { text: shell.args.at(2).to_vec() })
+}
+
+fn populate(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let args = shell.args;
+    if args.len() > 5 {
+        return Err(Error::subcommand_syntax("debug", args.at(1)));
+    }
+    let number = |word: &[u8]| {
+        let number = number::parse_i64(word).ok_or(Error::NotInteger)?;
+        u64::try_from(number).map_err(|_| Error::VALUE_RANGE)
+    };
+    let count = number(args.at(2))?;
+    let prefix = args.get(3).unwrap_or(b"key").to_vec();
+    let size = args.get(4).map(number).transpose()?.unwrap_or(0) as usize;
+    if size > STRING_MAX {
+        return Err(Error::STRING_TOO_LONG);
+    }
+    Ok(Ask::DebugPopulate { count, prefix, size })
 }
 
 fn active_expire(shell: &mut Shell<'_>) -> Result<Ask, Error> {
@@ -223,6 +243,8 @@ mod tests {
             debug set-active-expire 0 -> SetActiveExpire { on: false }
             debug set-active-expire 1 -> SetActiveExpire { on: true }
             debug log x -> DebugLog { text: [120] }
+            debug populate 3 p 9 -> DebugPopulate { count: 3, prefix: [112], size: 9 }
+            debug populate -1 -> -ERR value is out of range
             debug loadaof -> DebugLoadAof
             debug reload -> DebugReload(Reload { save: true, flush: true, merge: false })
             debug reload nosave NOFLUSH merge -> DebugReload(Reload { save: false, flush: false, \

@@ -282,6 +282,15 @@ pub enum Ask {
         /// Whether upkeep removes them.
         on: bool,
     },
+    /// Makes the keys `prefix:0` ... that are not there yet, then `+OK`.
+    DebugPopulate {
+        /// How many.
+        count: u64,
+        /// What their names begin with.
+        prefix: Vec<u8>,
+        /// Bytes of each value; 0: as long as `value:N` is.
+        size: usize,
+    },
     /// Writes a line to the server's log, then `+OK`.
     DebugLog {
         /// As it was sent.

@@ -5,15 +5,20 @@ use crate::base::ids::{Db, ShardId};
 use crate::commands::order::Item;
 use crate::commands::session::{Queued, Shell, Watched};
 use crate::commands::spec::Run;
+use crate::commands::table;
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::{Reply, elements};
 use crate::router::plan::{CURSOR_BITS, Route, global_cursor, local_cursor};
 use crate::router::program::{Program, home};
+use crate::router::slot::shard_of;
 use crate::server::calls::Arrival;
 use crate::server::connection::{Busy, Connection};
 use crate::server::core::Group;
 use crate::server::transact::{Ended, transact};
 use crate::shard::execute::Request;
+
+/// Keys that DEBUG POPULATE makes before it lets others run.
+const POPULATE_BATCH: u64 = 256;
 
 impl Connection {
     /// Carries out one command that spans shards or has to wait.
@@ -215,6 +220,37 @@ impl Connection {
                 Box::pin(self.answer(ask)).await;
             }
         }
+    }
+
+    /// DEBUG POPULATE: plain `SET key value NX`, in batches, with nobody reading the replies.
+    pub(in crate::server) async fn populate(&mut self, count: u64, prefix: &[u8], size: usize) {
+        let Some(set) = table::find(b"set") else { unreachable!("SET is in the table") };
+        let db = self.client.session.borrow().db;
+        let before = std::mem::take(&mut self.pipeline);
+        for number in 0..count {
+            let key = [prefix, b":", number.to_string().as_bytes()].concat();
+            let mut value = format!("value:{number}").into_bytes();
+            if size > 0 {
+                value.resize(size, 0);
+            }
+            let args = OwnedArgs::of(&[b"SET", &key, &value, b"NX"]);
+            let shard = shard_of(&key, self.core.shards);
+            let item = Item { command: set, args, db };
+            match shard == self.core.id {
+                true => self.across(Route::One(shard), item).await,
+                false => self.send_one(shard, &item),
+            }
+            if number % POPULATE_BATCH == 0 {
+                self.collect().await;
+                self.core.released(self.pipeline.requires()).await;
+                self.pipeline.clear();
+                glommio::executor().yield_task_queue_now().await;
+                self.core.clock.start_turn();
+            }
+        }
+        self.collect().await;
+        self.core.released(self.pipeline.requires()).await;
+        self.pipeline = before;
     }
 
     /// Ends watches on their shards.

@@ -160,6 +160,10 @@ impl Connection {
                 self.core.shared.active_expire.store(on, Ordering::Relaxed);
                 self.write(|reply| reply.ok());
             }
+            Ask::DebugPopulate { count, prefix, size } => {
+                self.populate(count, &prefix, size).await;
+                self.write(|reply| reply.ok());
+            }
             Ask::DebugLog { text } => {
                 log::warning(format!("DEBUG LOG: {}", String::from_utf8_lossy(&text)));
                 self.write(|reply| reply.ok());
