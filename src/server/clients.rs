@@ -2,7 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 use crate::commands::client::{ClientFilter, ClientLine, Wire, line};
 use crate::commands::session::Session;
@@ -18,25 +22,36 @@ pub struct Client {
     pub wire: RefCell<Wire>,
     /// It is to be closed.
     pub killed: Cell<bool>,
-    /// Ends a read that waits: shuts the socket down.
-    pub end: RefCell<Option<Ender>>,
+    waiting: RefCell<Option<Waker>>,
 }
 
 impl Client {
-    /// Wakes the connection's task with the end of the stream.
+    /// Ends the connection: what its task waits for gives nothing.
     fn end(&self) {
-        if let Some(end) = &*self.end.borrow() {
-            (end.0)();
+        self.killed.set(true);
+        if let Some(waker) = self.waiting.borrow_mut().take() {
+            waker.wake();
         }
     }
-}
 
-/// Shuts one socket down, so that its task sees the end of the stream.
-pub struct Ender(pub Box<dyn Fn()>);
-
-impl std::fmt::Debug for Ender {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("Ender")
+    /// Waits for the socket, or for the end; then the future is dropped, which a read or write of
+    /// a socket survives: it has handed nothing to the kernel.
+    pub async fn unless_killed<T>(
+        &self,
+        future: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            if self.killed.get() {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+            let polled = future.as_mut().poll(context);
+            if polled.is_pending() {
+                *self.waiting.borrow_mut() = Some(context.waker().clone());
+            }
+            polled
+        })
+        .await
     }
 }
 
@@ -85,7 +100,7 @@ impl Clients {
     pub fn close_idle(&self, now: Millis, most: u64) {
         for client in self.open.borrow().values() {
             let idle = now.0.saturating_sub(client.session.borrow().seen.0);
-            if idle > most && !client.killed.replace(true) {
+            if idle > most && !client.killed.get() {
                 client.end();
             }
         }
@@ -101,9 +116,9 @@ impl Clients {
                 continue;
             }
             count += 1;
-            client.killed.set(true);
-            if *id != own {
-                client.end();
+            match *id == own {
+                true => client.killed.set(true),
+                false => client.end(),
             }
         }
         count

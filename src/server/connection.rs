@@ -108,8 +108,8 @@ impl Connection {
         let mut buffer = Buffer::new();
         let mut parser = Parser::new();
         loop {
-            let read = socket.read(&mut buffer).await?;
-            if read == 0 || self.client.killed.get() {
+            let read = self.client.unless_killed(socket.read(&mut buffer)).await?;
+            if read == 0 {
                 return Ok(());
             }
             self.core.clock.start_turn();
@@ -415,12 +415,21 @@ impl Connection {
                 shard.counters.writes_processed += 1;
                 self.client.wire.borrow_mut().reply_waiting = self.pipeline.out.len();
             }
-            let written = socket.write_all(&self.pipeline.out).await;
+            let written = self.send(socket).await;
             self.client.wire.borrow_mut().reply_waiting = 0;
             written?;
         }
         self.pipeline.clear();
         Ok(())
+    }
+
+    /// Writes the batch. A session that has killed itself still gets its reply.
+    async fn send(&self, socket: &mut Socket) -> io::Result<()> {
+        let writing = socket.write_all(&self.pipeline.out);
+        match self.client.killed.get() {
+            true => writing.await,
+            false => self.client.unless_killed(writing).await,
+        }
     }
 
     /// Counts what has run since the last flush; a single slow command goes to the slow log.
