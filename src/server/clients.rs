@@ -26,6 +26,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// A connection that begins with this session.
+    pub fn new(session: Session) -> Client {
+        Client { session: RefCell::new(session), ..Client::default() }
+    }
+
     /// Ends the connection: what its task waits for gives nothing.
     fn end(&self) {
         self.killed.set(true);

@@ -163,5 +163,5 @@ fn introduce(core: &Core, socket: &Socket) -> Rc<Client> {
         seen: now,
         ..Session::default()
     };
-    Rc::new(Client { session: session.into(), ..Client::default() })
+    Rc::new(Client::new(session))
 }
