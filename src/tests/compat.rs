@@ -116,11 +116,15 @@ fn answer(server: &Server, bytes: &[u8]) -> String {
 fn odd_requests_are_answered_alike() {
     let Some(redis) = Launch::redis() else { return };
     let (redis, basalt) = (redis.volatile(), Launch::basalt().volatile().shards(2));
-    let (redis, basalt) = (redis.start(), basalt.start());
+    let (redis, mut server) = (redis.start(), basalt.start());
     let allowed = Differences::load();
     let mut found = Vec::new();
     for request in requests::REQUESTS {
-        let (one, two) = (answer(&redis, request), answer(&basalt, request));
+        let (one, mut two) = (answer(&redis, request), answer(&server, request));
+        if let Some(status) = server.ended() {
+            two.push_str(&format!(" (the server ended: {status})\n{}", server.log()));
+            server = basalt.start();
+        }
         let text = |text: &str| Reply::Simple(text.as_bytes().to_vec());
         if one != two && !allowed.allow(&[request.to_vec()], &text(&one), &text(&two)) {
             found.push(format!("  {}\n    redis:  {one}\n    basalt: {two}", shown(request)));

@@ -71,14 +71,20 @@ impl Pair {
 
     /// New connections: nothing is selected, queued or watched.
     pub fn reconnect(&mut self) {
+        if let Some(status) = self.servers[1].ended() {
+            let last: Vec<String> = self.recent.iter().rev().take(8).rev().cloned().collect();
+            let found: Vec<&str> = self.found.values().map(String::as_str).collect();
+            let found = found.join("\n  ");
+            panic!("the server ended ({status}) after\n  {}\n  {found}", last.join("\n  "));
+        }
         self.stream = (0..CONNECTIONS).map(|_| Both::new(&self.servers, self.proto)).collect();
         self.control = Both::new(&self.servers, self.proto);
     }
 
     /// New connections, empty servers.
     fn afresh(&mut self) {
-        self.recent.clear();
         self.reconnect();
+        self.recent.clear();
         for client in [&mut self.control.redis, &mut self.control.basalt] {
             client.ok("FLUSHALL");
             client.ok("CONFIG SET hash-max-listpack-entries 128");
@@ -101,29 +107,23 @@ impl Pair {
     /// start afresh, for what follows would differ because of it.
     pub fn send(&mut self, connection: usize, batch: &[Sent]) {
         let bytes: Vec<u8> = batch.iter().flat_map(|sent| sent.bytes.iter().copied()).collect();
-        let mut differing = Vec::new();
         let both = &mut self.stream[connection];
         both.redis.send(&bytes).expect("redis-server reads");
         let _ = both.basalt.send(&bytes);
         for Sent { words, .. } in batch {
+            let both = &mut self.stream[connection];
             let redis = both.redis.read().unwrap_or_else(|e| panic!("{}: {e}", spelled(words)));
             let basalt = lost(both.basalt.read());
             self.recent.push_back(format!("{connection}: {} -> {redis}", spelled(words)));
-            differing.extend(both.queue.differs(words, &redis, &basalt));
-            if differing.last().is_some_and(|(_, _, basalt)| basalt.to_string().starts_with("-(no"))
+            if let Some((words, redis, basalt)) = both.queue.differs(words, &redis, &basalt)
+                && self.note(&words, &redis, &basalt)
             {
+                self.afresh();
                 break;
             }
         }
         while self.recent.len() > 4000 {
             self.recent.pop_front();
-        }
-        let mut news = false;
-        for (words, redis, basalt) in differing {
-            news |= self.note(&words, &redis, &basalt);
-        }
-        if news {
-            self.afresh();
         }
     }
 

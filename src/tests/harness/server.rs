@@ -366,7 +366,9 @@ impl Drop for Server {
         }
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
-        let tail = &lines[lines.len().saturating_sub(60)..];
+        let panic = lines.iter().rposition(|line| line.contains(" panicked at "));
+        let start = panic.unwrap_or(usize::MAX).min(lines.len().saturating_sub(60));
+        let tail = &lines[start..];
         peers::say(&format!("its log ends:\n    {}", tail.join("\n    ")));
     }
 }
