@@ -4,9 +4,10 @@
 //! clients instead of failing: so the port is first bound without sharing.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as Probe, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use glommio::net::{AcceptedTcpStream, TcpListener};
 
@@ -21,6 +22,9 @@ use crate::server::connection;
 use crate::server::core::Core;
 use crate::server::log;
 use crate::server::stream::Socket;
+
+/// How long a port that cannot be bound may take to answer before it counts as taken.
+const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The addresses that the server listens on; each was free a moment ago.
 #[derive(Debug)]
@@ -58,15 +62,28 @@ fn resolve(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     };
     let found: Vec<SocketAddr> = (name, port).to_socket_addrs()?.collect();
     for address in &found {
-        // A connection of the last run in TIME_WAIT must not stop a restart.
-        let domain = socket2::Domain::for_address(*address);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&(*address).into())?;
-        socket.listen(1)?;
-        drop(Probe::from(socket));
+        claim(address)?;
     }
     Ok(found)
+}
+
+/// Fails when somebody listens there.
+fn claim(address: &SocketAddr) -> io::Result<()> {
+    let socket =
+        socket2::Socket::new(socket2::Domain::for_address(*address), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    match socket.bind(&(*address).into()) {
+        // Connections of the last run that are in TIME_WAIT hold the port as well, and must not
+        // stop a restart: they do not answer.
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            match TcpStream::connect_timeout(address, PROBE_PATIENCE) {
+                Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+                _ => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+        Ok(()) => socket.listen(1),
+    }
 }
 
 fn cannot(name: &str, port: u16, error: &io::Error) -> StartError {
@@ -100,7 +117,7 @@ async fn accept(core: Rc<Core>, listener: TcpListener) {
             Err(error) => {
                 // Out of descriptors: those that are open go on, and one will be closed soon.
                 log::warning(format!("Accepting client connection: {error}"));
-                glommio::timer::sleep(std::time::Duration::from_millis(100)).await;
+                glommio::timer::sleep(Duration::from_millis(100)).await;
             }
         }
     }
