@@ -26,6 +26,10 @@ use crate::server::stream::Socket;
 /// How long a port that cannot be bound may take to answer before it counts as taken.
 const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often, and after which pauses, a taken port is tried again.
+const PROBES: u32 = 50;
+const PROBE_PAUSE: Duration = Duration::from_millis(20);
+
 /// The addresses that the server listens on; each was free a moment ago.
 #[derive(Debug)]
 pub struct Listeners {
@@ -67,8 +71,21 @@ fn resolve(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(found)
 }
 
-/// Fails when somebody listens there.
+/// Fails when somebody listens there, also a while later: the kernel closes the listeners of a
+/// server that has just ended only when it has undone that server's ring.
 fn claim(address: &SocketAddr) -> io::Result<()> {
+    for _ in 0..PROBES {
+        match probe(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                std::thread::sleep(PROBE_PAUSE);
+            }
+            result => return result,
+        }
+    }
+    probe(address)
+}
+
+fn probe(address: &SocketAddr) -> io::Result<()> {
     let socket =
         socket2::Socket::new(socket2::Domain::for_address(*address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;

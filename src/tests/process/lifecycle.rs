@@ -219,6 +219,7 @@ fn the_log_tells_what_was_loaded() {
         assert!(log.contains(word), "no {word:?} in:\n{log}");
     }
     server.client().populate("key", 12345);
+    server.client().ok("SAVE");
     server.stop();
     let server = launch.start();
     assert!(server.log().contains("12345"), "the keys are not counted:\n{}", server.log());
