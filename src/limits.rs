@@ -66,8 +66,8 @@ pub const RANDOM_REPLY_MAX: usize = 512 << 20;
 /// has three digits in the names of files; 256 cores are more than any machine this is meant for.
 pub const SHARDS_MAX: usize = 256;
 
-/// A record is ended after this many bytes of payload (it exceeds them by at most its last unit), so
-/// that a damaged byte costs little and a reader needs little memory.
+/// A record is ended after this many bytes of payload (it exceeds them by at most its last unit),
+/// so that a damaged byte costs little and a reader needs little memory.
 pub const RECORD_PAYLOAD: usize = 1 << 20;
 
 /// Bytes of items in one chunk of a snapshot: compressing one has to fit into a slice of 50 us.

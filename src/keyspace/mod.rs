@@ -6,8 +6,8 @@
 //! - Watches of WATCH: `watch`, `unchanged`, `unwatch` (watch.rs).
 //! - Upkeep, in bounded slices: `expire_slice` (expiry.rs), `free_slice` (graveyard.rs).
 //! - A snapshot: `cut`, `snapshot_step` until `Step::Done`, or `abort` and then steps until
-//!   `Step::Done`; `progress` and `preimage_bytes` meanwhile (snapshot.rs). What comes out goes to a
-//!   `Sink` as `Item`s (item.rs).
+//!   `Step::Done`; `progress` and `preimage_bytes` meanwhile (snapshot.rs). What comes out goes to
+//!   a `Sink` as `Item`s (item.rs).
 //! - Loading: `load_expect`, `load_string`, `load_hash`, and for big values `load_open`,
 //!   `load_field` or `load_chunk`, `load_close` (load.rs).
 //! - Handing a key to another shard as commands: `rebuild` (rebuild.rs).

@@ -10,7 +10,7 @@
 //! appendonly yes
 //! appendfsync everysec
 //! hash 1 0123456789abcdef             number of the hash function, seed
-//! retained 41 40                      older generations that are kept; each has a copy of its manifest
+//! retained 41 40                      older generations kept; each has a copy of its manifest
 //! shards 2
 //! slots 0 8191 0                      first, last, shard
 //! slots 8192 16383 1
@@ -22,15 +22,17 @@
 //! ```
 //!
 //! A manifest is valid if and only if it is, byte for byte, what `encode` writes for a `Manifest`
-//! that `check` accepts. So there is one text for each, and a line that is not understood is a fault.
+//! that `check` accepts. So there is one text for each, and a line that is not understood is a
+//! fault.
 //!
 //! The log of a shard is its segments in order. Only the last ones may be open (`end=-`); of a
 //! closed one exactly `length` bytes are the database, and the lsn after it is known
 //! (`end=4096,140`). What recovery cuts it cuts by closing the segment there: the bytes behind
 //! it can come back after a power cut and are still not the database. While a checkpoint is under
 //! way the next segment of each shard, in the next generation's directory, is listed already
-//! (`first=-`: the cut is still to come): a crash replays both. A shard has no base before its first checkpoint, no segments with
-//! appendonly no, and a base that ends in `.base.aof` is a segment (number 0, lsn from 1 on).
+//! (`first=-`: the cut is still to come): a crash replays both. A shard has no base before its
+//! first checkpoint, no segments with appendonly no, and a base that ends in `.base.aof` is a
+//! segment (number 0, lsn from 1 on).
 
 use crate::base::checksum::crc64;
 use crate::base::ids::{Epoch, Generation, Lsn, ShardId};

@@ -1,11 +1,11 @@
 //! What a start makes of the files it finds: a pure function from facts to a plan.
 //!
 //! Facts: the verified manifest, the directory listing, the kernel's boot id, the setting
-//! `recovery`, and for each segment what a scan of it found (of a closed one, only the bytes that the
-//! manifest calls the database are scanned). Plan: load this, replay to that lsn, cut there because
-//! of this row, or refuse because of that row. Every row has a letter, which stands in the log line
-//! and in the tests. Nothing is changed before the new manifest is durable: what is cut is cut by
-//! that manifest, which closes the segment there (`Plan::manifest`).
+//! `recovery`, and for each segment what a scan of it found (of a closed one, only the bytes that
+//! the manifest calls the database are scanned). Plan: load this, replay to that lsn, cut there
+//! because of this row, or refuse because of that row. Every row has a letter, which stands in the
+//! log line and in the tests. Nothing is changed before the new manifest is durable: what is cut is
+//! cut by that manifest, which closes the segment there (`Plan::manifest`).
 //!
 //! A file that the manifest governs:
 //!
@@ -15,10 +15,10 @@
 //! | B | base | of another length | refuse |
 //! | C | closed segment | shorter than its end | refuse |
 //!
-//! How the log of a shard ends, over all its segments in order. *Gap*: valid records lie behind bad or
-//! missing ones, in the same segment or in a later one. *Proven*: what is bad or missing had been
-//! durable, by the word of another record (its lsn up to a `synced` figure of the shard, or its
-//! epoch up to a `durable` figure of any shard), or lies below the end of a closed segment.
+//! How the log of a shard ends, over all its segments in order. *Gap*: valid records lie behind bad
+//! or missing ones, in the same segment or in a later one. *Proven*: what is bad or missing had
+//! been durable, by the word of another record (its lsn up to a `synced` figure of the shard, or
+//! its epoch up to a `durable` figure of any shard), or lies below the end of a closed segment.
 //!
 //! | row | start | end | proven | then |
 //! |---|---|---|---|---|
@@ -38,10 +38,10 @@
 //! | L | a transaction that some participant lacks | cut before it |
 //!
 //! Row K keeps, with E the highest epoch proven complete, the records up to E and those behind them
-//! that are flagged `always`, until the first one that is neither. E is the highest `durable` figure
-//! of any record or of the manifest, or, if that is more, the epoch before the lowest of the shards'
-//! last epochs. With one shard there is no row K: its log is the order. A policy may change to
-//! `always` only after a sync on all shards in a later epoch than what was appended before; then
+//! that are flagged `always`, until the first one that is neither. E is the highest `durable`
+//! figure of any record or of the manifest, or, if that is more, the epoch before the lowest of the
+//! shards' last epochs. With one shard there is no row K: its log is the order. A policy may change
+//! to `always` only after a sync on all shards in a later epoch than what was appended before; then
 //! nothing acknowledged lies behind a record that row K drops. Row L is repeated until nothing
 //! changes: nothing that it drops was acknowledged, since replies wait for the transactions before
 //! them to be written (or durable) at all participants.
@@ -348,8 +348,8 @@ fn drop_torn_transactions(shards: &mut [ShardPlan], scans: &[Vec<Scanned>], dura
 }
 
 impl ShardPlan {
-    /// Ends the shard's history before `lsn`, which lies at `offset` of segment `segment`; nothing if
-    /// it ends earlier anyway.
+    /// Ends the shard's history before `lsn`, which lies at `offset` of segment `segment`; nothing
+    /// if it ends earlier anyway.
     fn cut(&mut self, lsn: Lsn, segment: usize, offset: u64, row: Row) {
         if lsn >= self.next {
             return;

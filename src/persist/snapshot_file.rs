@@ -17,8 +17,8 @@
 //! place does not pass; it is verified before the chunk is decoded. Together the raw
 //! bytes of the chunks are the items (snapshot_item.rs); an item may lie across chunks.
 //!
-//! A file is a snapshot if and only if its header is the expected one, every chunk's checksum holds,
-//! the footer's figures and checksums hold, and the file ends with the footer.
+//! A file is a snapshot if and only if its header is the expected one, every chunk's checksum
+//! holds, the footer's figures and checksums hold, and the file ends with the footer.
 //!
 //! A chunk holds 16 KiB, so that sealing one fits into a slice of 50 us. Where chunks do not
 //! shrink by a tenth, compressing is left off, and tried again on every 16th chunk.

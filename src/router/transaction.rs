@@ -10,8 +10,9 @@
 //!             +---------------------> Done <----------------------------------------+
 //! ```
 //!
-//! *Isolation*: two-phase locking; a shard's locks are given up when its last part has been applied,
-//! which is after every lock was granted. *No deadlock*: shards are claimed in ascending order.
+//! *Isolation*: two-phase locking; a shard's locks are given up when its last part has been
+//! applied, which is after every lock was granted. *No deadlock*: shards are claimed in ascending
+//! order.
 //! *One epoch*: the epoch gate is held from "all locked" to "applied at all", so that no cut falls
 //! between two parts. *Durability*: each participant holds its acknowledgements from the commit on
 //! (`shard::gate`) until every participant has said Safe; the client's reply then waits for

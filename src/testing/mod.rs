@@ -1,4 +1,4 @@
-//! To be written.
+//! Stands in for what is outside: a real server beside unit tests.
 
 #[cfg(test)]
 pub mod peer;

@@ -1,3 +1,5 @@
+//! Tests of the command line of basalt-check.
+
 use super::*;
 
 use basalt::base::ids::{Db, Epoch, Generation, TxId};

@@ -1,3 +1,5 @@
+//! Tests of the operator's commands.
+
 use super::*;
 use crate::commands::kit::Kit;
 use crate::resp::reply::Proto;

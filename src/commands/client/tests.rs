@@ -1,3 +1,5 @@
+//! Tests of CLIENT.
+
 use super::*;
 use crate::base::ids::Db;
 use crate::commands::kit::Kit;

@@ -1,3 +1,5 @@
+//! Tests of the command table: every row, against what Redis says of it.
+
 use super::*;
 use crate::commands::spec::Run;
 use crate::resp::args::OwnedArgs;

@@ -1,3 +1,5 @@
+//! Tests of the manifest: its text, and every damage to it.
+
 use super::*;
 use crate::base::prng::Prng;
 use crate::types::value::Kind;

@@ -1,3 +1,5 @@
+//! Tests of payloads.
+
 use super::*;
 use crate::base::ids::ShardId;
 use crate::base::prng::Prng;

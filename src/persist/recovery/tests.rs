@@ -1,3 +1,5 @@
+//! Tests of recovery: every input has one row.
+
 use super::*;
 use crate::base::ids::{Generation, TxId};
 use crate::base::prng::Prng;
@@ -266,8 +268,9 @@ fn a_power_cut_keeps_the_epochs_that_are_complete_everywhere() {
     assert_eq!(old.plan("boot-2", AUTO).unwrap().complete, Some(Epoch(6)));
 }
 
-/// Shard 0 with a segment of one record for each epoch, switched without a sync to a second one with
-/// one record in epoch 8; of the first only `keep` records reached the device. Shard 1 beside it.
+/// Shard 0 with a segment of one record for each epoch, switched without a sync to a second one
+/// with one record in epoch 8; of the first only `keep` records reached the device. Shard 1 beside
+/// it.
 fn switched(epochs: &[u64], keep: usize) -> Disk {
     let mut d = disk(Policy::EverySecond, false, &[&[], &[Set(5), Set(9)]]);
     let set = OwnedArgs::of(&[b"SET", b"k", b"v"]);

@@ -1,3 +1,5 @@
+//! Tests of the writer of segments.
+
 use super::*;
 use crate::base::ids::ShardId;
 use crate::base::prng::Prng;

@@ -1,3 +1,5 @@
+//! Tests of reading segments, whole and damaged.
+
 use super::*;
 use crate::base::ids::{Db, ShardId, TxId};
 use crate::base::prng::Prng;

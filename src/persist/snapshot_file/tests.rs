@@ -1,3 +1,5 @@
+//! Tests of snapshot files, whole and damaged.
+
 use super::*;
 use crate::base::prng::Prng;
 use crate::persist::fault::StorageFault;

@@ -1,7 +1,7 @@
 //! The command forms that random streams are made of: data lines, heavier ones more often.
 //!
-//! `{x}` is a random word of a kind (generate.rs), `[..]` is there or not, `(..)+` comes one to four
-//! times, `<a|b>` is one of them, `;;` starts another command that is always sent right after.
+//! `{x}` is a random word of a kind (generate.rs), `[..]` is there or not, `(..)+` comes one to
+//! four times, `<a|b>` is one of them, `;;` starts another command that is always sent right after.
 
 /// Weight and form.
 pub const FORMS: &[(u32, &str)] = &[

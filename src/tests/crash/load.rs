@@ -108,7 +108,8 @@ impl Worker {
                 Kind::Put => reply == Reply::Simple(b"OK".to_vec()),
                 Kind::Field => matches!(reply, Reply::Int(0 | 1)),
                 Kind::Transfer => {
-                    matches!(&reply, Reply::Array(parts) if parts.get(2) == Some(&Reply::Int(value)))
+                    let third = Some(&Reply::Int(value));
+                    matches!(&reply, Reply::Array(parts) if parts.get(2) == third)
                 }
             };
             if !good {

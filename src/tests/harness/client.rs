@@ -131,8 +131,8 @@ impl Client {
         (0..count).map(|_| self.read()).collect()
     }
 
-    /// Makes so many string keys `name:0`, `name:1`, ... (DEBUG POPULATE does not go through the log
-    /// of a redis-server).
+    /// Makes so many string keys `name:0`, `name:1`, ... (DEBUG POPULATE does not go through the
+    /// log of a redis-server).
     pub fn populate(&mut self, name: &str, count: u64) {
         for start in (0..count).step_by(500) {
             let mut words = vec!["MSET".to_owned()];
