@@ -21,6 +21,7 @@ impl Prng {
     }
 
     /// 64 random bits.
+    #[expect(clippy::should_implement_trait, reason = "it never ends, and is not iterated over")]
     pub fn next(&mut self) -> u64 {
         let [a, b, c, d] = self.state;
         let result = a.wrapping_add(d).rotate_left(23).wrapping_add(a);

@@ -1,18 +1,21 @@
 //! Commands of a session that cannot simply be run at once on one shard: those that span shards,
 //! those that wait for a transaction, and EXEC.
 
+use std::time::Instant;
+
 use crate::base::ids::{Db, ShardId};
 use crate::commands::order::Item;
 use crate::commands::session::{Queued, Shell, Watched};
-use crate::commands::spec::Run;
+use crate::commands::spec::{Command, Run};
 use crate::commands::table;
+use crate::observe::counters::{Outcome, Tracking};
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::{Reply, elements};
 use crate::router::plan::{CURSOR_BITS, Route, global_cursor, local_cursor};
 use crate::router::program::{Program, home};
 use crate::router::slot::shard_of;
 use crate::server::calls::Arrival;
-use crate::server::connection::{Busy, Connection};
+use crate::server::connection::Connection;
 use crate::server::core::Group;
 use crate::server::transact::{Ended, transact};
 use crate::shard::execute::Request;
@@ -45,9 +48,8 @@ impl Connection {
         let proto = self.client.session.borrow().proto;
         let request = Request::of(&item, proto);
         loop {
-            match self.here(request, request.args) {
-                Ok(()) => return,
-                Err(Busy) => {}
+            if let Ok(()) = self.here(request, request.args) {
+                return;
             }
             let claim = self.core.shard.borrow().obstacle(request);
             let Some(claim) = claim else { continue };
@@ -106,6 +108,8 @@ impl Connection {
 
     async fn program(&mut self, item: Item) {
         let proto = self.client.session.borrow().proto;
+        let command = item.command;
+        let began = Instant::now();
         let program = Program::new(vec![item], Vec::new(), self.core.id, self.core.shards);
         match transact(&self.core, self.call, proto, program).await {
             Ended::Replies(replies) => {
@@ -113,6 +117,20 @@ impl Connection {
             }
             Ended::Refused(why) => self.error(&why),
             Ended::Changed => unreachable!("nothing was watched"),
+        }
+        self.count_across(&[command], began);
+    }
+
+    /// Counts commands that ran over several shards, with the time that the client waited.
+    fn count_across(&self, commands: &[&'static Command], began: Instant) {
+        let nanos = began.elapsed().as_nanos() as u64 / commands.len().max(1) as u64;
+        let tracking = match self.core.settings.borrow().config.latency_tracking {
+            true => Tracking::On,
+            false => Tracking::Off,
+        };
+        let mut shard = self.core.shard.borrow_mut();
+        for command in commands {
+            shard.counters.ran(command.name, 1, nanos, Outcome::Done, tracking);
         }
     }
 
@@ -129,8 +147,12 @@ impl Connection {
                 self.ran().await
             }
             None => {
+                let commands: Vec<_> = items.iter().map(|item| item.command).collect();
+                let began = Instant::now();
                 let program = Program::new(items, watched.clone(), me, shards);
-                transact(&self.core, self.call, proto, program).await
+                let ended = transact(&self.core, self.call, proto, program).await;
+                self.count_across(&commands, began);
+                ended
             }
         };
         self.unwatch(watched).await;

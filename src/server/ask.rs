@@ -92,12 +92,15 @@ impl Connection {
                 let logs = self
                     .core
                     .on_all(|core| core.slowlog.borrow().entries().cloned().collect::<Vec<_>>());
-                let entries = slowlog::merged(logs.await.concat(), count);
+                let most = self.core.settings.borrow().config.slowlog_max_len;
+                let entries = slowlog::merged(logs.await.concat(), count.min(most));
                 self.write(|reply| admin::write_slowlog(reply, &entries));
             }
             Ask::SlowlogLen => {
                 let lengths = self.core.on_all(|core| core.slowlog.borrow().len()).await;
-                self.write(|reply| reply.integer(lengths.iter().sum::<usize>() as i64));
+                let most = self.core.settings.borrow().config.slowlog_max_len;
+                let length = lengths.iter().sum::<usize>().min(most);
+                self.write(|reply| reply.integer(length as i64));
             }
             Ask::SlowlogReset => {
                 self.core.on_all(|core| core.slowlog.borrow_mut().reset()).await;

@@ -45,6 +45,8 @@ pub fn run(
         .map_err(|error| StartError(format!("cannot open the log file: {error}")))?;
     let stop = stop_flag()?;
     let cpus = cpus();
+    // CONFIG REWRITE is to write what was asked for, not what it came to.
+    let asked = config.clone();
     if config.shards == 0 {
         config.shards = cpus.len() as u16;
     }
@@ -58,7 +60,7 @@ pub fn run(
     write_pid_file(&config)?;
     let shared = Arc::new(Shared::new(config.shards, found.run_hex(), config_file, clock::wall()));
     let found = Arc::new(found);
-    let settings = Settings::new(config.clone());
+    let settings = Settings::new(asked);
     let mut threads = Vec::new();
     let mut listeners = Some(listeners);
     for (port, cpu) in mesh::<Message>(config.shards).into_iter().zip(cpus.iter().cycle()) {

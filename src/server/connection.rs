@@ -113,10 +113,7 @@ impl Connection {
                 return Ok(());
             }
             self.core.clock.start_turn();
-            let mut shard = self.core.shard.borrow_mut();
-            shard.counters.net_input_bytes += read as u64;
-            shard.counters.reads_processed += 1;
-            drop(shard);
+            self.count_read(read);
             self.client.session.borrow_mut().seen = self.core.clock.now();
             loop {
                 self.wait_for_device().await;
@@ -184,6 +181,12 @@ impl Connection {
         self.collect().await;
         self.count_input(buffer);
         end
+    }
+
+    fn count_read(&self, bytes: usize) {
+        let mut shard = self.core.shard.borrow_mut();
+        shard.counters.net_input_bytes += bytes as u64;
+        shard.counters.reads_processed += 1;
     }
 
     /// Settings may have changed, and AUTH may have succeeded.

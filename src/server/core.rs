@@ -11,10 +11,13 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Instant;
 
 use crate::base::ids::{Lsn, ShardId};
 use crate::commands::order::{Envelope, Item, Outcome, Response, Step};
 use crate::commands::session::{Session, Watched};
+use crate::commands::spec::Command;
+use crate::observe::counters::{Outcome as Counted, Tracking};
 use crate::observe::events::Events;
 use crate::observe::slowlog::{Ran, SlowLog, SlowPolicy};
 use crate::persist::snapshot_reader::SnapshotReader;
@@ -30,6 +33,7 @@ use crate::server::mesh::{Answer, Port, ticket};
 use crate::server::saver::Saver;
 use crate::server::shared::{Settings, Shared};
 use crate::server::signal::{Crowd, Signal};
+use crate::server::tally::Tally;
 use crate::shard::execute::Request;
 use crate::shard::gate::Release;
 use crate::shard::locks::{Claim, Ticket};
@@ -322,7 +326,16 @@ impl Core {
     /// Runs a job to its end, or until a transaction stands in its way.
     fn work(self: &Rc<Self>, mut job: Job) {
         let mut turns = Vec::new();
-        let blocked = self.run(|shard| job.run(shard, &mut turns));
+        let config = self.settings.borrow().config.clone();
+        let tracking = if config.latency_tracking { Tracking::On } else { Tracking::Off };
+        let mut tally = Tally::new(Instant::now());
+        let blocked = self.run(|shard| {
+            let blocked = job.run(shard, &mut turns, &mut |shard, command| {
+                tally.count(command, &mut shard.counters, tracking);
+            });
+            tally.flush(Instant::now(), &mut shard.counters, Counted::Done, tracking);
+            blocked
+        });
         match blocked {
             Some(ticket) => {
                 self.turns.borrow_mut().insert(ticket, Turn::Job(job));
@@ -488,7 +501,12 @@ impl Core {
 
 impl Job {
     /// Runs what it can. Returns the claim that it has to wait for, if any.
-    fn run(&mut self, shard: &mut Shard, turns: &mut Vec<Ticket>) -> Option<Ticket> {
+    fn run(
+        &mut self,
+        shard: &mut Shard,
+        turns: &mut Vec<Ticket>,
+        count: &mut dyn FnMut(&mut Shard, &'static Command),
+    ) -> Option<Ticket> {
         match &mut self.work {
             Work::Envelope { envelope, next } => {
                 while let Some((command, args, db)) = envelope.get(*next) {
@@ -500,6 +518,7 @@ impl Job {
                     }
                     let requires = shard.run(request, &mut self.response.bytes);
                     self.response.ends.push((self.response.bytes.len() as u32, requires));
+                    count(shard, command);
                     *next += 1;
                     if let Some(ticket) = self.ticket.take() {
                         turns.extend(shard.locks.leave(ticket));
@@ -516,6 +535,7 @@ impl Job {
                 let out = &mut self.response.bytes;
                 let (ran, requires) = shard.run_all(items, watched, *proto, out);
                 *unchanged = ran;
+                items.iter().for_each(|item| count(shard, item.command));
                 self.response.ends.push((out.len() as u32, requires));
                 if let Some(ticket) = self.ticket.take() {
                     turns.extend(shard.locks.leave(ticket));

@@ -42,7 +42,8 @@ pub struct Found {
 impl Found {
     /// The run's id as INFO shows it: 40 digits.
     pub fn run_hex(&self) -> String {
-        format!("{:040x}", self.database.run.0)
+        let run = self.database.run.0;
+        format!("{run:032x}{:08x}", Prng::new(run as u64).next() as u32)
     }
 
     /// How many shards wrote the files; nothing when there are none.

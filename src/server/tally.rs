@@ -45,6 +45,14 @@ impl Tally {
         self.count += 1;
     }
 
+    /// One more command has run; one of another kind ends the run before it.
+    pub fn count(&mut self, command: &'static Command, counters: &mut Counters, how: Tracking) {
+        if !self.continues(command) {
+            self.flush(Instant::now(), counters, Outcome::Done, how);
+        }
+        self.add(command);
+    }
+
     /// Counts what has run; how long each took.
     pub fn flush(
         &mut self,

@@ -9,5 +9,6 @@ pub mod journal;
 pub mod locks;
 pub mod orders;
 pub mod restore;
+#[expect(clippy::module_inception, reason = "the architecture names it so")]
 pub mod shard;
 pub mod upkeep;
