@@ -10,7 +10,7 @@
 //! appendonly yes
 //! appendfsync everysec
 //! hash 1 0123456789abcdef             number of the hash function, seed
-//! retained 41 40                      older generations kept; each has a copy of its manifest
+//! retained 41 40                      older generations that are kept, each with its manifest
 //! shards 2
 //! slots 0 8191 0                      first, last, shard
 //! slots 8192 16383 1
@@ -25,14 +25,14 @@
 //! that `check` accepts. So there is one text for each, and a line that is not understood is a
 //! fault.
 //!
-//! The log of a shard is its segments in order. Only the last ones may be open (`end=-`); of a
-//! closed one exactly `length` bytes are the database, and the lsn after it is known
-//! (`end=4096,140`). What recovery cuts it cuts by closing the segment there: the bytes behind
-//! it can come back after a power cut and are still not the database. While a checkpoint is under
-//! way the next segment of each shard, in the next generation's directory, is listed already
-//! (`first=-`: the cut is still to come): a crash replays both. A shard has no base before its
-//! first checkpoint, no segments with appendonly no, and a base that ends in `.base.aof` is a
-//! segment (number 0, lsn from 1 on).
+//! The log of a shard is its segments in order. Of a closed one exactly `length` bytes are the
+//! database, and the lsn after it is known (`end=4096,140`). What recovery cuts it cuts by closing
+//! the segment there: the bytes behind it can come back after a power cut and are still not the
+//! database. Of an open one (`end=-`) it is what is valid. While a checkpoint is under way the
+//! next segment of each shard, in the next generation's directory, is listed already (`first=-`:
+//! the cut is still to come): a crash replays both. A shard has no base before its first
+//! checkpoint and no segments with appendonly no. A base that ends in `.base.aof` is RESP commands
+//! and nothing else, and its `crc` is that of the whole file.
 
 use crate::base::checksum::crc64;
 use crate::base::ids::{Epoch, Generation, Lsn, ShardId};
@@ -242,8 +242,10 @@ impl Manifest {
     fn check_segments(&self, shard: ShardId, files: &ShardFiles) -> Result<(), (String, String)> {
         let some = files.segments.first();
         ensure(self.appendonly || some.is_none(), "no segment with appendonly no", shard.0)?;
-        // Where the next segment has to begin: behind an open one it is not known.
+        // Where the next segment has to begin. Behind an open one that is known only if the cut
+        // between them has been noted; recovery then checks it against what the open one holds.
         let mut next = Some(files.after.next());
+        let mut least = files.after.next();
         let mut number = 0;
         for segment in &files.segments {
             let ours = match names::parse(&segment.path) {
@@ -253,8 +255,12 @@ impl Manifest {
             ensure(ours, "a segment of this shard", &segment.path)?;
             ensure(segment.number > number, "a number that grows", &segment.path)?;
             number = segment.number;
-            let follows = next == segment.first;
-            ensure(follows, "a first lsn that follows", segment.first.unwrap_or_default().0)?;
+            let follows = match (next, segment.first) {
+                (None, first) => first.is_none_or(|first| first >= least),
+                (known, first) => first == known,
+            };
+            let found = segment.first.unwrap_or_default().0;
+            ensure(follows, "a first lsn that follows", found)?;
             let forward = match (segment.first, segment.end) {
                 (_, None) => true,
                 (Some(first), Some(end)) => end.next >= first,
@@ -262,6 +268,7 @@ impl Manifest {
             };
             ensure(forward, "an end that follows", &segment.path)?;
             next = segment.end.map(|end| end.next);
+            least = next.or(segment.first).unwrap_or(least);
         }
         Ok(())
     }

@@ -182,6 +182,9 @@ impl SegmentWriter {
     pub fn take_write(&mut self) -> Option<WriteJob> {
         match &mut self.closing {
             Some(old) if !old.all_written() => old.take_write(),
+            // The log has lost units before this segment: until a checkpoint stands in for
+            // them its records must not be in the file, where they would not follow.
+            _ if self.poison.is_some() => None,
             _ => self.current.take_write(),
         }
     }
@@ -224,16 +227,15 @@ impl SegmentWriter {
 
     /// A write or sync of segment `number` failed, or was refused. Linux drops the dirty pages
     /// after an error, so what was queued for the segment is given up and nothing on this log is
-    /// acknowledged before `heal`.
+    /// acknowledged before `heal`. Nor is anything written: switch, make a checkpoint, heal.
     pub fn failed(&mut self, number: u64, fault: StorageFault) {
         if self.poison.is_none() {
             let written = (self.written(), self.written_epoch());
             let durable = (self.durable(), self.durable_epoch());
             self.poison = Some(Poison { fault, written, durable });
         }
-        if self.closing.as_ref().is_some_and(|old| old.id().number == number) {
-            self.closing = None;
-        }
+        // Whether the segment before is synced does not matter any more.
+        self.closing = None;
         if self.current.id().number == number {
             self.current.give_up();
         }

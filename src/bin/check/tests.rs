@@ -5,7 +5,7 @@ use super::*;
 use basalt::base::ids::{Db, Epoch, Generation, TxId};
 use basalt::base::time::Millis;
 use basalt::persist::manifest::{HashId, ShardFiles, SlotRange};
-use basalt::persist::record::{Policy, RunId};
+use basalt::persist::record::{Policy, RunId, SegmentId};
 use basalt::persist::segment::{SegmentWriter, Stamp};
 use basalt::persist::shard_set::ShardSet;
 use basalt::persist::snapshot_file::ChunkWriter;
@@ -127,6 +127,26 @@ fn a_sound_directory() {
     let transaction = "{\"transaction\": 9, \"shards\": \"0\"}";
     assert!(code == 0 && out.contains(command) && out.contains(transaction), "{out}");
     assert_eq!(dump("000003/shard-000.000006.aof").0, 2);
+}
+
+#[test]
+fn a_base_of_commands_is_checked_by_its_checksum() {
+    let dir = directory();
+    let text = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n";
+    let path = "000003/shard-000.base.aof";
+    fs::write(dir.path().join(path), text).unwrap();
+    let manifest = fs::read(dir.path().join(names::MANIFEST)).unwrap();
+    let mut manifest = Manifest::parse("MANIFEST", &manifest).unwrap();
+    let base = manifest.shards[0].base.as_mut().unwrap();
+    base.path = path.into();
+    base.length = text.len() as u64;
+    base.crc = basalt::base::checksum::crc64(text);
+    fs::write(dir.path().join(names::MANIFEST), manifest.encode()).unwrap();
+    let (code, out) = verify_of(dir.path(), false);
+    assert!(code == 0 && out.contains("base.aof  state: ok"), "{out}");
+    edit(dir.path(), path, |bytes| bytes[20] ^= 1);
+    let (code, out) = verify_of(dir.path(), false);
+    assert!(code == 1 && out.contains("base.aof  state: damaged"), "{out}");
 }
 
 #[test]

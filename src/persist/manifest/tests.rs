@@ -77,6 +77,16 @@ fn round_trip() {
 }
 
 #[test]
+fn a_cut_that_was_noted_while_the_segment_before_it_was_open() {
+    let mut noted = example();
+    let segments = &mut noted.shards[0].segments;
+    segments[2].first = Some(Lsn(150));
+    let path = "000044/shard-000.000010.aof".to_string();
+    segments.push(Segment { path, number: 10, run: RunId(1), first: None, end: None });
+    assert_eq!(parse(&noted.encode()), Ok(noted));
+}
+
+#[test]
 fn no_truncation_and_no_flipped_bit_passes() {
     let bytes = example().encode();
     for len in 0..bytes.len() {
@@ -111,6 +121,7 @@ fn faults_name_the_line() {
         ("first=140 end=-", "first=- end=-", "a first lsn that follows", "0"),
         ("end=1000,140", "end=1000,120", "an end that follows", "000006"),
         ("first=- end=-", "first=- end=1,1", "an end that follows", "000009"),
+        ("first=- end=-", "first=139 end=-", "a first lsn that follows", "139"),
         ("retained 41", "retained 42", "retained generations, falling", "42"),
         ("retained 41", "retained 40 41", "retained generations, falling", "42"),
         ("generation 42", "generation 042", "the one way", "another"),

@@ -277,11 +277,12 @@ fn a_failure_is_final_until_a_checkpoint_heals_it() {
     w.switch(NEXT, stamp(0));
     append(&mut w, "d");
     w.seal(stamp(0));
+    assert!(w.take_write().is_none(), "lsn 104 must not be in a file before lsn 103 is in a base");
+    assert_eq!((w.written(), w.durable()), (Lsn(101), Lsn(100)), "not before the checkpoint");
+    assert!(w.heal());
     flush(&mut w, &mut new);
     let sync = w.take_sync().unwrap();
     w.synced(sync);
-    assert_eq!((w.written(), w.durable()), (Lsn(101), Lsn(100)), "not before the checkpoint");
-    assert!(w.heal());
     assert_eq!((w.written(), w.durable(), w.fault()), (Lsn(104), Lsn(104), None));
     assert_eq!(records(&new, NEXT)[0].0.first, Lsn(104));
 }
@@ -298,9 +299,27 @@ fn a_failure_of_the_closing_segment_poisons_too() {
     assert_eq!((w.written(), w.durable(), w.can_switch()), (Lsn(100), Lsn(100), true));
     let mut new = Vec::new();
     w.seal(stamp(0));
+    assert!(w.take_write().is_none() && w.heal());
     flush(&mut w, &mut new);
-    assert!(w.heal());
     assert_eq!((w.written(), records(&new, NEXT).len()), (Lsn(102), 1));
+}
+
+#[test]
+fn a_failure_behind_a_switch_does_not_stand_in_the_way_of_the_next_one() {
+    let (mut w, mut old, mut new) = (writer(), Vec::new(), Vec::new());
+    append(&mut w, "a");
+    w.switch(NEXT, stamp(0));
+    append(&mut w, "b");
+    w.seal(stamp(0));
+    flush(&mut w, &mut old);
+    flush(&mut w, &mut new);
+    let sync = w.take_sync().unwrap();
+    w.failed(8, fault());
+    w.synced(sync);
+    assert!(w.can_switch() && !w.heal());
+    w.switch(SegmentId { number: 9, ..ID }, stamp(0));
+    assert!(w.heal());
+    assert_eq!((w.appended(), w.written(), w.durable()), (Lsn(102), Lsn(102), Lsn(102)));
 }
 
 /// Random drives against a plain model: what is claimed is in the file, and figures only grow.
