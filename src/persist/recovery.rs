@@ -16,9 +16,9 @@
 //! | C | closed segment | shorter than its end | refuse |
 //!
 //! How the log of a shard ends, over all its segments in order. *Gap*: valid records lie behind bad
-//! or missing ones, in the same segment or in a later one. *Proven*: what is bad or missing had been
-//! durable, by the word of another record (its lsn up to a `synced` figure of the shard, or its
-//! epoch up to a `durable` figure of any shard), or lies below the end of a closed segment.
+//! or missing ones, in the same segment or in a later one. *Proven*: what is bad or missing had
+//! been durable, by the word of another record (its lsn up to a `synced` figure of the shard, or
+//! its epoch up to a `durable` figure of any shard), or lies below the end of a closed segment.
 //!
 //! | row | start | end | proven | then |
 //! |---|---|---|---|---|

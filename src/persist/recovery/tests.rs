@@ -269,7 +269,8 @@ fn a_power_cut_keeps_the_epochs_that_are_complete_everywhere() {
 }
 
 /// Shard 0 with a segment of one record for each epoch, switched without a sync to a second one
-/// with one record in epoch 8; of the first only `keep` records reached the device. Shard 1 beside it.
+/// with one record in epoch 8; of the first only `keep` records reached the device. Shard 1 beside
+/// it.
 fn switched(epochs: &[u64], keep: usize) -> Disk {
     let mut d = disk(Policy::EverySecond, false, &[&[], &[Set(5), Set(9)]]);
     let set = OwnedArgs::of(&[b"SET", b"k", b"v"]);
