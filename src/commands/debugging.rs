@@ -5,6 +5,7 @@ use crate::base::number;
 use crate::commands::command;
 use crate::commands::debug;
 use crate::commands::parse::choice;
+use crate::commands::parse::not_negative;
 use crate::commands::session::{Ask, Reload, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
 use crate::config::text;
@@ -90,13 +91,9 @@ fn populate(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     if args.len() > 5 {
         return Err(Error::subcommand_syntax("debug", args.at(1)));
     }
-    let number = |word: &[u8]| {
-        let number = number::parse_i64(word).ok_or(Error::NotInteger)?;
-        u64::try_from(number).map_err(|_| Error::VALUE_RANGE)
-    };
-    let count = number(args.at(2))?;
+    let count = not_negative(args.at(2))?;
     let prefix = args.get(3).unwrap_or(b"key").to_vec();
-    let size = args.get(4).map(number).transpose()?.unwrap_or(0) as usize;
+    let size = args.get(4).map(not_negative).transpose()?.unwrap_or(0) as usize;
     if size > STRING_MAX {
         return Err(Error::STRING_TOO_LONG);
     }
@@ -244,7 +241,7 @@ mod tests {
             debug set-active-expire 1 -> SetActiveExpire { on: true }
             debug log x -> DebugLog { text: [120] }
             debug populate 3 p 9 -> DebugPopulate { count: 3, prefix: [112], size: 9 }
-            debug populate -1 -> -ERR value is out of range
+            debug populate -1 -> -ERR value is out of range, must be positive
             debug loadaof -> DebugLoadAof
             debug reload -> DebugReload(Reload { save: true, flush: true, merge: false })
             debug reload nosave NOFLUSH merge -> DebugReload(Reload { save: false, flush: false, \

@@ -5,7 +5,7 @@ use crate::commands::parse::{integer, is};
 use crate::commands::row::{SECOND, on, row};
 use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Across, Command, Docs, Flags};
-use crate::keyspace::keyspace::About;
+use crate::keyspace::keyspace::{About, Policy};
 use crate::resp::error::Error;
 
 /// The rows of this file.
@@ -130,15 +130,23 @@ fn refcount(call: &mut Call<'_>) -> Result<Effect, Error> {
 }
 
 fn idletime(call: &mut Call<'_>) -> Result<Effect, Error> {
-    about(call, |call, about| {
-        call.reply.integer(i64::try_from(about.idle).unwrap_or(i64::MAX));
-        Ok(())
+    about(call, |call, about| match call.keys.policy() {
+        Policy::Lru => {
+            call.reply.integer(i64::try_from(about.idle).unwrap_or(i64::MAX));
+            Ok(())
+        }
+        Policy::Lfu => Err(Error::NO_LRU),
     })
 }
 
-/// Accesses are not counted: no LFU policy can be selected.
 fn freq(call: &mut Call<'_>) -> Result<Effect, Error> {
-    about(call, |_, _| Err(Error::NO_LFU))
+    about(call, |call, about| match call.keys.policy() {
+        Policy::Lru => Err(Error::NO_LFU),
+        Policy::Lfu => {
+            call.reply.integer(i64::from(about.freq));
+            Ok(())
+        }
+    })
 }
 
 /// The size is exact here; SAMPLES is checked and has no meaning.

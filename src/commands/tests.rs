@@ -1,6 +1,7 @@
 //! Commands run on a keyspace of their own: scripts, random streams, and a real server beside it.
 
 mod bench;
+mod chance;
 mod peer;
 mod random;
 mod replay;

@@ -148,6 +148,11 @@ impl Keyspace {
         self.settings.policy = policy;
     }
 
+    /// How accesses are recorded now.
+    pub fn policy(&self) -> Policy {
+        self.settings.policy
+    }
+
     /// Number of databases.
     pub fn databases(&self) -> u16 {
         self.settings.databases
