@@ -1,7 +1,6 @@
 //! Random operations on a keyspace and on a plain map, with snapshots at every point that a seed
 //! picks: what comes out, put together, is the map as it was at the cut.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::*;
@@ -205,46 +204,8 @@ impl Twin {
                 self.model.entry(name).and_modify(|held| held.1 = deadline);
                 assert_eq!(self.keys.set_deadline(db, &key, deadline.map(Millis)), there);
             }
-            78..84 => {
-                let (to_db, to_key) = self.name();
-                let (to, there) = ((to_db.0, to_key.clone()), self.open(&name));
-                if there && to != name {
-                    self.open(&to);
-                    let held = self.model.remove(&name).unwrap();
-                    self.model.insert(to, held);
-                }
-                assert_eq!(self.keys.rename((db, &key), (to_db, &to_key)), there);
-            }
-            84..88 => {
-                let (to_db, to_key) = self.name();
-                let (to, there) = ((to_db.0, to_key.clone()), self.open(&name));
-                if there && to != name {
-                    self.open(&to);
-                    let held = self.model.get(&name).unwrap().clone();
-                    self.model.insert(to, held);
-                }
-                assert_eq!(self.keys.copy((db, &key), (to_db, &to_key)), there);
-            }
-            88..90 => {
-                let other = self.prng.below(3) as u16;
-                self.swap(db.0, other);
-            }
-            90 if self.prng.chance(1, 3) => {
-                self.keys.flush(db);
-                self.model.retain(|name, _| name.0 != db.0);
-            }
-            91 if self.prng.chance(1, 8) => {
-                self.keys.flush_all();
-                self.model.clear();
-            }
-            92..95 => {
-                let (now, model) = (self.now, RefCell::new(&mut self.model));
-                let more = self.keys.expire_slice(20, &mut |db, key| {
-                    let held = model.borrow_mut().remove(&(db.0, key.to_vec()));
-                    assert!(held.is_some_and(|held| held.1.is_some_and(|at| at < now)));
-                });
-                let _ = more;
-            }
+            78..88 => self.two_keys(db, key),
+            88..95 => self.many_keys(db),
             95..97 => self.now += self.prng.below(300),
             97 => {
                 self.keys.free_slice(3);
@@ -253,6 +214,48 @@ impl Twin {
         }
         let noted: Vec<_> = std::iter::from_fn(|| self.keys.take_expired()).collect();
         assert_eq!(noted, std::mem::take(&mut self.expired));
+    }
+
+    fn two_keys(&mut self, db: Db, key: Vec<u8>) {
+        let (to_db, to_key) = self.name();
+        let (name, to) = ((db.0, key.clone()), (to_db.0, to_key.clone()));
+        let there = self.open(&name);
+        let moves = self.prng.chance(3, 5);
+        if there && to != name {
+            self.open(&to);
+            let held = self.model.get(&name).unwrap().clone();
+            if moves {
+                self.model.remove(&name);
+            }
+            self.model.insert(to, held);
+        }
+        let (from, to) = ((db, &key[..]), (to_db, &to_key[..]));
+        let done = if moves { self.keys.rename(from, to) } else { self.keys.copy(from, to) };
+        assert_eq!(done, there);
+    }
+
+    fn many_keys(&mut self, db: Db) {
+        match self.prng.below(24) {
+            0..6 => {
+                let other = self.prng.below(3) as u16;
+                self.swap(db.0, other);
+            }
+            6 => {
+                self.keys.flush(db);
+                self.model.retain(|name, _| name.0 != db.0);
+            }
+            7 if self.prng.chance(1, 2) => {
+                self.keys.flush_all();
+                self.model.clear();
+            }
+            _ => {
+                let (now, model) = (self.now, &mut self.model);
+                self.keys.expire_slice(20, &mut |db, key| {
+                    let held = model.remove(&(db.0, key.to_vec()));
+                    assert!(held.is_some_and(|held| held.1.is_some_and(|at| at < now)));
+                });
+            }
+        }
     }
 
     fn deadline(&mut self) -> Option<u64> {
