@@ -28,10 +28,6 @@ pub const READ_BUFFER_KEEP: usize = 64 << 10;
 /// Spans that a parser keeps between requests (8 KiB); an MSET of a thousand keys comes once.
 pub const SPANS_KEEP: usize = 1024;
 
-/// Bytes of replies that wait for one normal client: one that does not read is closed before it
-/// takes the memory of others. Two pipelined replies of half the size still pass.
-pub const OUTPUT_BUFFER_MAX: usize = 256 << 20;
-
 /// Messages that wait in one core's inbox. The protocol bounds them (one envelope a connection
 /// and shard, a few control messages a core); with 10,000 connections on each of 64 cores that
 /// is below this. More means a sender without a bound, which is a bug.
@@ -75,21 +71,6 @@ pub const SNAPSHOT_CHUNK: usize = 16 << 10;
 
 /// A manifest: a line is below 300 bytes, and a shard has few. More is not a manifest.
 pub const MANIFEST_MAX: usize = 16 << 20;
-
-// How the bounds depend on each other.
-const _: () = {
-    // Spans are 32 bits wide, and count from the start of the request that is being read.
-    assert!(QUERY_BUFFER_MAX <= u32::MAX as usize);
-    // The longest argument must be able to arrive.
-    assert!(STRING_MAX + INLINE_MAX < QUERY_BUFFER_MAX);
-    // An inline request is given up on before the buffer that holds it is.
-    assert!(INLINE_MAX < QUERY_BUFFER_MAX);
-    // Ten thousand strangers with the largest request each stay below 2 GiB.
-    assert!(UNAUTHENTICATED_ARGS_MAX * UNAUTHENTICATED_BULK_MAX < (2 << 30) / 10_000);
-    assert!(UNAUTHENTICATED_ARGS_MAX < SPANS_KEEP && SPANS_KEEP < ARGS_MAX);
-    // A MULTI may queue at least one request of the largest size.
-    assert!(QUEUED_BYTES_MAX >= QUERY_BUFFER_MAX && QUEUED_COMMANDS_MAX >= ARGS_MAX);
-};
 
 /// Commands of one connection that run in one batch: a pipeline of a million must not keep the
 /// others of its core waiting; at 0.2 us each this is a fifth of a millisecond.
@@ -146,4 +127,34 @@ const _: () = {
     assert!(UNAUTHENTICATED_ARGS_MAX < SPANS_KEEP && SPANS_KEEP < ARGS_MAX);
     // A MULTI may queue at least one request of the largest size.
     assert!(QUEUED_BYTES_MAX >= QUERY_BUFFER_MAX && QUEUED_COMMANDS_MAX >= ARGS_MAX);
+};
+
+// How the bounds depend on each other.
+const _: () = {
+    // Spans are 32 bits wide, and count from the start of the request that is being read.
+    assert!(QUERY_BUFFER_MAX <= u32::MAX as usize);
+    // The longest argument must be able to arrive.
+    assert!(STRING_MAX + INLINE_MAX < QUERY_BUFFER_MAX);
+    // One read fits a buffer that is kept, and so does the longest inline request.
+    assert!(READ_SIZE <= READ_BUFFER_KEEP && INLINE_MAX <= READ_BUFFER_KEEP);
+    // Ten thousand strangers with the largest request each stay below 2 GiB.
+    assert!(UNAUTHENTICATED_ARGS_MAX * UNAUTHENTICATED_BULK_MAX < (2 << 30) / 10_000);
+    assert!(UNAUTHENTICATED_ARGS_MAX < SPANS_KEEP && SPANS_KEEP < ARGS_MAX);
+    // A MULTI may queue at least one request of the largest size.
+    assert!(QUEUED_BYTES_MAX >= QUERY_BUFFER_MAX && QUEUED_COMMANDS_MAX >= ARGS_MAX);
+    // A reply made of random elements is no longer than a string may be.
+    assert!(RANDOM_REPLY_MAX <= STRING_MAX);
+    // Shards are named by three digits, and their numbers fit `ShardId`.
+    assert!(SHARDS_MAX <= 1000);
+    // Linux takes at most 2 GiB - 4 KiB in one write; a record and a snapshot's buffer are one.
+    assert!(DISK_WRITE_MAX <= (2 << 30) - (4 << 10));
+    assert!(RECORD_PAYLOAD < DISK_WRITE_MAX && SNAPSHOT_BUFFER <= DISK_WRITE_MAX);
+    // A snapshot is encoded, written and waited for in steps that grow.
+    assert!(SNAPSHOT_CHUNK < SNAPSHOT_BUFFER && SNAPSHOT_BUFFER < SNAPSHOT_BEHIND);
+    // What a snapshot holds back and what waits for the device stay below 16 MiB a shard.
+    assert!(PREIMAGE_CAP + SNAPSHOT_BEHIND < 16 << 20);
+    // A batch ends before its replies are worth more than a few buffers, and a slice of the
+    // snapshot is short against the interval in which epochs advance.
+    assert!(BATCH_REPLY_BYTES <= 4 * READ_BUFFER_KEEP);
+    assert!(SNAPSHOT_SLICE.as_micros() * 100 < EPOCH_INTERVAL.as_micros());
 };

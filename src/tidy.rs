@@ -174,3 +174,19 @@ fn the_top_level_is_fixed() {
         assert!(fine || ignored.contains(&name.as_str()), "not at the top level: {name}");
     }
 }
+
+#[test]
+fn every_limit_is_kept_somewhere() {
+    let sources = sources();
+    let limits = sources.iter().find(|source| source.path == "src/limits.rs").expect("limits.rs");
+    let names = limits.code.lines().filter_map(|line| line.strip_prefix("pub const "));
+    let names: Vec<&str> = names.filter_map(|rest| rest.split(':').next()).collect();
+    assert!(names.len() > 20, "only {} limits found", names.len());
+    for name in names {
+        let used = sources
+            .iter()
+            .filter(|source| source.path != "src/limits.rs")
+            .any(|source| source.lines().any(|(_, line)| rules::has_word(line, name)));
+        assert!(used, "{name} is kept nowhere");
+    }
+}

@@ -1,6 +1,6 @@
 //! COMMAND and its subcommands: what the table says about itself.
 
-use crate::base::glob::matches;
+use crate::base::glob::matches_any_case;
 use crate::commands::hints::{self, CATEGORIES};
 use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Command, Docs, Flags, KeySpec};
@@ -222,10 +222,7 @@ fn list(shell: &mut Shell<'_>) -> Result<Ask, Error> {
             let category = String::from_utf8_lossy(args.at(4)).to_ascii_lowercase();
             named(|row| hints::in_category(row, &category))
         }
-        5 if word(3, "pattern") => {
-            let pattern = args.at(4).to_ascii_lowercase();
-            named(|row| matches(&pattern, row.name.as_bytes()))
-        }
+        5 if word(3, "pattern") => named(|row| matches_any_case(args.at(4), row.name.as_bytes())),
         _ => return Err(Error::Syntax),
     };
     write_names(&mut shell.reply, &names);

@@ -52,9 +52,10 @@ impl Config {
         &self,
         patterns: impl IntoIterator<Item = &'a [u8]>,
     ) -> Vec<(&'static str, String)> {
-        let patterns: Vec<Vec<u8>> = patterns.into_iter().map(<[u8]>::to_ascii_lowercase).collect();
-        let wanted =
-            |name: &str| patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes()));
+        let patterns: Vec<&[u8]> = patterns.into_iter().collect();
+        let wanted = |name: &str| {
+            patterns.iter().any(|pattern| glob::matches_any_case(pattern, name.as_bytes()))
+        };
         let mut found = Vec::new();
         for row in rows() {
             for name in [Some(row.name), row.alias].into_iter().flatten() {

@@ -69,13 +69,7 @@ impl Buffer {
 
     /// Gives memory back if nothing is pending and more than `READ_BUFFER_KEEP` is held.
     pub fn shrink(&mut self) {
-        self.shrink_above(READ_BUFFER_KEEP);
-    }
-
-    /// Gives memory back if nothing is pending and more than `keep` is held: for clients that
-    /// have been idle for long.
-    pub fn shrink_above(&mut self, keep: usize) {
-        if self.pending() == 0 && self.bytes.capacity() > keep {
+        if self.pending() == 0 && self.bytes.capacity() > READ_BUFFER_KEEP {
             *self = Buffer::new();
         }
     }

@@ -42,14 +42,6 @@ pub fn array_body(bytes: &[u8]) -> Option<(usize, &[u8])> {
     }
 }
 
-/// The number of an encoded integer reply.
-pub fn integer_value(bytes: &[u8]) -> Option<i64> {
-    match header(bytes)? {
-        (b':', number, _) => Some(number),
-        _ => None,
-    }
-}
-
 /// The bytes of an encoded bulk string; nothing for every other reply, nulls included.
 pub fn bulk_value(bytes: &[u8]) -> Option<&[u8]> {
     match header(bytes)? {
@@ -409,8 +401,6 @@ mod tests {
         assert_eq!(array_body(b"*2\r\n:1\r\n:2\r\n"), Some((2, b":1\r\n:2\r\n".as_slice())));
         assert_eq!(array_body(b"*-1\r\n"), None);
         assert_eq!(array_body(b":1\r\n"), None);
-        assert_eq!(integer_value(b":-7\r\n"), Some(-7));
-        assert_eq!(integer_value(b"+7\r\n"), None);
         assert_eq!(bulk_value(b"$3\r\nabc\r\n"), Some(b"abc".as_slice()));
         assert_eq!(bulk_value(b"$-1\r\n"), None);
         assert!(is_null(b"_\r\n") && is_null(b"$-1\r\n") && !is_null(b"$0\r\n\r\n"));
