@@ -128,8 +128,12 @@ fn layers(source: &Source, found: &mut Vec<Found>) {
     let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == folder) else {
         return found.push(("layers", 1, format!("`{folder}` has no row in the table of layers")));
     };
+    let mut told: Vec<String> = Vec::new();
     for (line, target) in imports(source) {
-        if target != folder && !allowed.contains(&target.as_str()) {
+        let fine = target == folder || allowed.contains(&target.as_str());
+        // Each folder once: it is the direction that counts.
+        if !fine && !told.contains(&target) {
+            told.push(target.clone());
             found.push(("layers", line, format!("{folder} may not import {target}")));
         }
     }
