@@ -87,7 +87,7 @@ fn lonely_traits(sources: &[Source]) -> Vec<(String, usize, String)> {
     let mut lonely = Vec::new();
     for source in sources {
         for (i, line) in source.lines() {
-            let line = line.trim_start_matches(|c: char| c == ' ').trim_start_matches("pub ");
+            let line = line.trim_start().trim_start_matches("pub ");
             let Some(rest) = line.strip_prefix("trait ") else { continue };
             let name = name(rest);
             let implemented = sources
@@ -114,10 +114,12 @@ fn unexplained(manifest: &str) -> Vec<String> {
     for line in manifest.lines() {
         if line.starts_with('[') {
             section = line.to_owned();
-        } else if section.contains("dependencies") && line.contains('=') && !line.starts_with('#') {
-            if !before.starts_with("# ") && !line.starts_with(' ') {
-                found.push(format!("a line before it says why it is there: {line}"));
-            }
+        } else if section.contains("dependencies")
+            && line.contains('=')
+            && !line.starts_with(['#', ' '])
+            && !before.starts_with("# ")
+        {
+            found.push(format!("a line before it says why it is there: {line}"));
         }
         before = line;
     }

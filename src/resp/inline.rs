@@ -123,6 +123,9 @@ mod tests {
     use crate::base::prng::Prng;
     use crate::resp::args::Args;
 
+    /// A line, and its words unless it is refused.
+    type Row = (&'static [u8], Option<&'static [&'static [u8]]>);
+
     fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
         let mut line = line.to_vec();
         let mut spans = Vec::new();
@@ -132,7 +135,7 @@ mod tests {
 
     #[test]
     fn words_quotes_and_escapes() {
-        let rows: &[(&[u8], Option<&[&[u8]]>)] = &[
+        let rows: &[Row] = &[
             (b"", Some(&[])),
             (b"   \t\r", Some(&[])),
             (b"PING\r", Some(&[b"PING"])),
