@@ -72,15 +72,69 @@ fn fill(space: &mut Keyspace) {
 fn observed_is_the_last_write_of_what_was_looked_at() {
     type Look = fn(&mut Keyspace);
     let lines: &[(&str, Look, u64)] = &[
-        ("get a", |s| drop(s.string(DB, b"a").map(|_| ())), 10),
-        ("get b", |s| drop(s.exists(DB, b"b")), 11),
-        ("a key that was removed", |s| drop(s.exists(DB, b"gone")), 13),
-        ("a key that never was", |s| drop(s.exists(DB, b"never")), 0),
-        ("a write that looks", |s| drop(s.remove(DB, b"never")), 0),
-        ("all keys", |s| drop(s.len(DB)), 13),
-        ("scan", |s| drop(s.scan(DB, 0, 10, &mut |_, _| {})), 13),
-        ("random", |s| drop(s.random(DB, 1).map(|_| ())), 13),
-        ("a and b", |s| drop((s.touch(DB, b"a"), s.kind(DB, b"b"))), 11),
+        (
+            "get a",
+            |s| {
+                let _ = s.string(DB, b"a").map(|_| ());
+            },
+            10,
+        ),
+        (
+            "get b",
+            |s| {
+                let _ = s.exists(DB, b"b");
+            },
+            11,
+        ),
+        (
+            "a key that was removed",
+            |s| {
+                let _ = s.exists(DB, b"gone");
+            },
+            13,
+        ),
+        (
+            "a key that never was",
+            |s| {
+                let _ = s.exists(DB, b"never");
+            },
+            0,
+        ),
+        (
+            "a write that looks",
+            |s| {
+                let _ = s.remove(DB, b"never");
+            },
+            0,
+        ),
+        (
+            "all keys",
+            |s| {
+                let _ = s.len(DB);
+            },
+            13,
+        ),
+        (
+            "scan",
+            |s| {
+                let _ = s.scan(DB, 0, 10, &mut |_, _| {});
+            },
+            13,
+        ),
+        (
+            "random",
+            |s| {
+                let _ = s.random(DB, 1).map(|_| ());
+            },
+            13,
+        ),
+        (
+            "a and b",
+            |s| {
+                let _ = (s.touch(DB, b"a"), s.kind(DB, b"b"));
+            },
+            11,
+        ),
         ("a blind write", |s| s.set_string(DB, b"b", b"", Expiry::Clear), 0),
     ];
     for &(name, look, expected) in lines {
