@@ -6,7 +6,6 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use basalt::base::checksum::Crc64;
 use basalt::base::ids::{Lsn, ShardId};
 use basalt::limits::{DISK_BLOCK, MANIFEST_MAX};
 use basalt::persist::fault::StorageFault;
@@ -17,6 +16,7 @@ use basalt::persist::recovery::{self, Facts, Mode, Plan};
 use basalt::persist::segment_scan::{Record, Scanned, SegmentReader, SegmentScan};
 use basalt::persist::snapshot_file::{Footer, Header};
 use basalt::persist::snapshot_reader::{Expected, SnapshotReader};
+use basalt::persist::text_base::TextBaseCheck;
 use clap::{Parser, Subcommand};
 
 use crate::report::{Report, Value, tail_name, text};
@@ -393,20 +393,13 @@ fn read_records(
     })
 }
 
-/// A base of commands: its length and its checksum are in the manifest.
 fn read_text_base(dir: &Path, base: &Base) -> Checked<()> {
-    let (mut crc, mut length) = (Crc64::new(), 0);
+    let mut check = TextBaseCheck::default();
     blocks(dir, &base.path, u64::MAX, |block| {
-        crc.update(block);
-        length += block.len() as u64;
+        check.feed(block);
         Ok(())
     })?;
-    if (length, crc.value()) == (base.length, base.crc) {
-        return Ok(Ok(()));
-    }
-    let expected = format!("{} bytes, checksum {:016x}", base.length, base.crc);
-    let found = format!("{length} bytes, checksum {:016x}", crc.value());
-    Ok(Err(StorageFault::new(&base.path, 0, expected, found)))
+    Ok(check.finish(base))
 }
 
 fn read_snapshot(dir: &Path, manifest: &Manifest, shard: ShardId, base: &Base) -> Checked<Footer> {

@@ -14,4 +14,5 @@ pub mod shard_set;
 pub mod snapshot_file;
 pub mod snapshot_item;
 pub mod snapshot_reader;
+pub mod text_base;
 pub mod value_codec;
