@@ -394,3 +394,26 @@ fn random_drives_claim_only_what_is_there() {
         }
     }
 }
+
+#[test]
+#[ignore = "measures; run with --release --nocapture"]
+fn speed() {
+    let mut w = writer();
+    let effect = OwnedArgs::of(&[b"SET", b"key:000000001234", &[b'v'; 32]]);
+    for batch in [1u64, 32] {
+        let rounds = 2_000_000 / batch;
+        let (start, mut bytes) = (std::time::Instant::now(), 0);
+        for _ in 0..rounds {
+            for _ in 0..batch {
+                w.append(Db(0), effect.args());
+            }
+            w.seal(stamp(0));
+            let job = w.take_write().unwrap();
+            let n = job.bytes().len();
+            bytes += n;
+            w.wrote(job, n);
+        }
+        let each = start.elapsed().as_nanos() as u64 / (rounds * batch);
+        println!("{batch} a record: {each} ns a unit, {} bytes", bytes as u64 / (rounds * batch));
+    }
+}
