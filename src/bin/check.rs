@@ -83,6 +83,9 @@ enum Trouble {
     Unable(String),
 }
 
+/// A manifest, and the files of the directory with their lengths.
+type Looked = (Manifest, BTreeMap<String, u64>);
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli.task, &mut io::stdout().lock()) {
@@ -290,10 +293,7 @@ fn dump(dir: &Path, path: &str, report: &mut Report<'_>) -> Result<(), Trouble> 
 }
 
 /// The manifest and the listing; nothing if the manifest is damaged, which has then been said.
-fn open(
-    dir: &Path,
-    report: &mut Report<'_>,
-) -> Result<Option<(Manifest, BTreeMap<String, u64>)>, Trouble> {
+fn open(dir: &Path, report: &mut Report<'_>) -> Result<Option<Looked>, Trouble> {
     let mut listing = BTreeMap::new();
     list_files(dir, "", &mut listing).map_err(|error| unable(dir, &error))?;
     if !listing.contains_key(names::MANIFEST) {

@@ -1,6 +1,8 @@
 //! What the door promises beside values: dirty marks, watches, deadlines, encodings, cursors,
 //! loading and rebuilding.
 
+#![allow(dropping_copy_types, reason = "the rows of the tables only look")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
