@@ -53,7 +53,7 @@ fn words(text: &str) -> Vec<Vec<u8>> {
             rest = after.trim_start();
         } else {
             let end = rest.find(' ').unwrap_or(rest.len());
-            words.push(rest[..end].as_bytes().to_vec());
+            words.push(rest.as_bytes()[..end].to_vec());
             rest = rest[end..].trim_start();
         }
     }

@@ -148,7 +148,7 @@ fn short_writes_go_on_where_they_stopped() {
         (vec![Ok(2), Err(ErrorKind::StorageFull)], Err(ErrorKind::StorageFull)),
     ];
     for (script, expected) in cases {
-        let mut written = vec![0; 110];
+        let mut written = [0; 110];
         let mut answers = script.clone().into_iter();
         let write = |part: &[u8], at: u64| -> io::Result<usize> {
             let count = answers.next().unwrap()?;

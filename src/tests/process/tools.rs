@@ -58,7 +58,7 @@ fn redis_benchmark_works() {
     let rest = ["-n", "20000", "-r", "1000000", "-P", "16", "-q"];
     let text = run(&benchmark, &[&["-p", &port, "-t", tests], &rest[..]].concat(), "");
     for test in ["PING_INLINE", "PING_MBULK", "SET", "GET", "INCR", "HSET", "MSET"] {
-        assert!(text.contains(&format!("{test}")), "no {test} in:\n{text}");
+        assert!(text.contains(test), "no {test} in:\n{text}");
     }
     assert!(!text.to_lowercase().contains("err"), "{text}");
 }
