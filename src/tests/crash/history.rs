@@ -42,11 +42,6 @@ impl Line {
         self.sent()
     }
 
-    /// The value before the writes that are noted.
-    pub fn base(&self) -> i64 {
-        self.base
-    }
-
     /// The value if all that was sent was done.
     pub fn sent(&self) -> i64 {
         self.base + self.ops.len() as i64
@@ -105,9 +100,17 @@ pub fn check(lines: &[(&Line, i64)], promise: Promise) -> Vec<String> {
             latest = Some((last.sent, line));
         }
     }
+    let last = lines.iter().flat_map(|(line, _)| line.ops.last()).filter_map(|op| op.known).max();
     for &(line, survived) in lines {
         let (_, Some(Times { known: Some(known), .. })) = line.edge(survived) else { continue };
-        let what = || format!("{:?}: {survived} survived, {} was known", line.place, line.known());
+        let age = last.map_or(Duration::ZERO, |last| last.saturating_duration_since(known));
+        let what = || {
+            let place = &line.place;
+            let most = line.known();
+            format!(
+                "{place:?}: {survived} survived, {most} was known, the next {age:?} before the end"
+            )
+        };
         match promise {
             Promise::Known => broken.push(what()),
             Promise::Prefix(cut, slack) if known + slack < cut => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use basalt::base::prng::Prng;
@@ -19,9 +19,22 @@ pub struct Stage {
     /// The power is about to go. In a real cut nobody hears any more from now on, so what is heard
     /// counts for nothing, and errors are honest answers.
     pub dying: AtomicBool,
+    /// Writes acknowledged so far.
+    pub acked: AtomicU64,
 }
 
 impl Stage {
+    /// Waits until enough writes are acknowledged for a crash to prove something: a slow machine
+    /// takes longer, a server that acknowledges nothing makes the cycle void.
+    pub fn busy(&self, least: u64) {
+        let start = Instant::now();
+        while self.acked.load(Ordering::Relaxed) < least {
+            let acked = &self.acked;
+            assert!(start.elapsed() < Duration::from_secs(20), "void: {acked:?} acknowledged");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn on(&self) -> bool {
         !self.stop.load(Ordering::SeqCst) && !self.dying()
     }
@@ -120,6 +133,7 @@ impl Worker {
                 return Ok(None);
             }
             self.lines[at].know(value, now);
+            stage.acked.fetch_add(1, Ordering::Relaxed);
         }
         Ok(None)
     }
@@ -216,11 +230,6 @@ impl Flusher {
             }
         }
         None
-    }
-
-    /// How many of its commands were acknowledged.
-    pub fn acked(&self) -> usize {
-        self.acked
     }
 
     /// Is the database what some prefix of its commands made it, one with at least what was
