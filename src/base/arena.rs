@@ -68,6 +68,13 @@ impl Arena {
         start as u16
     }
 
+    /// Appends a record for which there is room; returns its offset.
+    pub fn push_whole(&mut self, record: &[u8]) -> u16 {
+        let start = usize::from(self.full) * BLOCK + self.tail.len();
+        self.tail.extend_from_slice(record);
+        start as u16
+    }
+
     /// The bytes from a record on.
     #[inline]
     pub fn at(&self, at: u16) -> &[u8] {

@@ -111,6 +111,19 @@ impl<'a> Record<'a> {
         Some(Record { flags, clock, deadline, key, value, slack, header })
     }
 
+    /// Flags, clock and deadline only.
+    #[inline(always)]
+    pub fn head(bytes: &[u8]) -> Option<(u8, u32, Option<u64>)> {
+        let (&[flags, c0, c1, c2, _, low], rest) = bytes.split_first_chunk()?;
+        let clock = u32::from_le_bytes([c0, c1, c2, 0]);
+        if flags & DEADLINE == 0 {
+            return Some((flags, clock, None));
+        }
+        let (_, rest) = rest.split_at_checked(usize::from(low >> 7))?;
+        let deadline = rest.first_chunk().map(|eight| u64::from_le_bytes(*eight));
+        Some((flags, clock, deadline))
+    }
+
     /// Bytes from the first to the last, spare ones included.
     pub fn span(&self) -> usize {
         self.header + self.key.len() + self.value.len() + self.slack

@@ -107,6 +107,17 @@ impl<X> Segment<X> {
         Record::read(self.arena.at(at)).map_or(&[], |record| self.key_of(&record))
     }
 
+    /// What the entry at a place carries beside key and value.
+    #[inline]
+    pub fn meta(&self, at: u16) -> Meta {
+        let head = Record::head(self.arena.at(at));
+        head.map_or(Meta::default(), |(flags, clock, deadline)| Meta {
+            marks: flags & MARKS,
+            clock,
+            deadline,
+        })
+    }
+
     /// The key at a place and the caller's two bits.
     #[inline]
     pub fn key_and_marks(&self, at: u16) -> (&[u8], u8) {
@@ -405,7 +416,7 @@ impl<X> Segment<X> {
     }
 
     /// Bytes of live records, their spare bytes included.
-    fn live(&self) -> usize {
+    pub(super) fn live(&self) -> usize {
         self.arena.used() - self.garbage as usize
     }
 
@@ -423,7 +434,7 @@ impl<X> Segment<X> {
     }
 
     /// A new index: larger, or of the same size when only removals have used it up.
-    fn regrow(&mut self, hasher: &KeyHasher) {
+    pub(super) fn regrow(&mut self, hasher: &KeyHasher) {
         let full = self.index.num_buckets() / 8 * 7;
         let len = self.index.len();
         let want = if len + 1 > full - full / 16 { full.max(len) + 1 } else { full };
@@ -471,7 +482,7 @@ pub(super) fn push_packed(
     if !arena.has_room(len) {
         arena.grow(len, coming);
     }
-    let at = arena.push([bytes.get(..len).unwrap_or_default(), &[], &[]]);
+    let at = arena.push_whole(bytes.get(..len).unwrap_or_default());
     if record.slack > 0
         && let Some(flags) = arena.at_mut(at).first_mut()
     {

@@ -15,36 +15,42 @@ impl<X> Segment<X> {
         let mut lower = Segment::new(self.prefix, depth);
         lower.version = self.version + 1;
         let mut old = mem::replace(self, lower);
-        let mut moves = Vec::with_capacity(old.len());
-        let (mut counts, mut sizes) = ([0, 0], [0, 0]);
-        for at in old.places() {
+        let entries = old.len() / 2 + old.len() / 16;
+        self.expect(entries);
+        upper.expect(entries);
+        // About how many bytes each half has still to come.
+        let mut coming = [old.live() / 2; 2];
+        let index = mem::take(&mut old.index);
+        for &at in index.iter() {
             let Some(record) = Record::read(old.arena.at(at)) else { continue };
             let hash = hasher.hash(old.key_of(&record));
-            let side = usize::from(hash & upper_bit != 0);
-            if let (Some(count), Some(size)) = (counts.get_mut(side), sizes.get_mut(side)) {
-                *count += 1;
-                *size += record.span() - record.slack;
-            }
-            moves.push((hash, at));
-        }
-        self.expect(counts[0]);
-        upper.expect(counts[1]);
-        let [mut coming_lower, mut coming_upper] = sizes;
-        for (hash, at) in moves {
-            if hash & upper_bit == 0 {
-                coming_lower -= self.adopt(hash, &mut old, at, coming_lower);
+            let [lower_coming, upper_coming] = &mut coming;
+            let (half, coming) = if hash & upper_bit == 0 {
+                (&mut *self, lower_coming)
             } else {
-                coming_upper -= upper.adopt(hash, &mut old, at, coming_upper);
-            }
+                (&mut upper, upper_coming)
+            };
+            let len = half.adopt(hasher, hash, &mut old, at, *coming);
+            *coming = coming.saturating_sub(len);
         }
         upper
     }
 
     /// Takes over one entry of a segment that is being split; returns its bytes.
-    fn adopt(&mut self, hash: u64, from: &mut Segment<X>, at: u16, coming: usize) -> usize {
+    fn adopt(
+        &mut self,
+        hasher: &KeyHasher,
+        hash: u64,
+        from: &mut Segment<X>,
+        at: u16,
+        coming: usize,
+    ) -> usize {
         let Some(record) = Record::read(from.arena.at(at)) else { return 0 };
         let len = record.span() - record.slack;
         let moved = push_packed(&mut self.arena, from.arena.at(at), &record, coming);
+        if self.index.len() == self.index.capacity() {
+            self.regrow(hasher);
+        }
         self.index.insert_unique(spread(hash), moved, |_| 0);
         if record.flags & (EXTERN | LONG_KEY) == 0 {
             return len;

@@ -131,6 +131,13 @@ impl<X> Table<X> {
         segment.and_then(|segment| segment.view(place.at)).expect("a place that is still valid")
     }
 
+    /// What the entry at a place carries beside key and value.
+    #[inline]
+    pub fn meta(&self, place: Place) -> Meta {
+        let segment = self.segments.get(place.segment as usize);
+        segment.map_or(Meta::default(), |segment| segment.meta(place.at))
+    }
+
     /// The out-of-line value at a place, if there is one.
     pub fn extern_mut(&mut self, place: Place) -> Option<&mut X> {
         self.segment_mut(place).extern_mut(place.at)
@@ -203,7 +210,7 @@ impl<X> Table<X> {
                 }
             }
         }
-        self.deadlines -= usize::from(self.view(place).meta.deadline.is_some());
+        self.deadlines -= usize::from(self.meta(place).deadline.is_some());
         if let Some(deadline) = meta.deadline {
             self.deadlines += 1;
             self.lower_soonest(place.segment, deadline);
@@ -214,7 +221,7 @@ impl<X> Table<X> {
 
     /// Removes an entry; returns its out-of-line value.
     pub fn remove(&mut self, place: Place) -> Option<X> {
-        self.deadlines -= usize::from(self.view(place).meta.deadline.is_some());
+        self.deadlines -= usize::from(self.meta(place).deadline.is_some());
         self.len -= 1;
         let Place { hash, at, .. } = place;
         self.resize(place.segment, |segment| {
@@ -320,7 +327,7 @@ impl<X> Table<X> {
     /// Makes the bound that `due` looks at exact.
     pub fn refresh_soonest(&mut self, number: usize) {
         let Some(segment) = self.segments.get(number) else { return };
-        let deadlines = segment.places().filter_map(|at| segment.view(at)?.meta.deadline);
+        let deadlines = segment.places().filter_map(|at| segment.meta(at).deadline);
         let soonest = deadlines.min().unwrap_or(u64::MAX);
         if let Some(slot) = self.soonest.get_mut(number) {
             *slot = soonest;

@@ -72,7 +72,7 @@ impl Walk {
                     continue;
                 }
                 self.next += 1;
-                if table.view(place).meta.marks & POLARITY != polarity {
+                if table.meta(place).marks & POLARITY != polarity {
                     return Stop::At(place);
                 }
                 *fuel = fuel.saturating_sub(1);

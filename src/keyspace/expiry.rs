@@ -58,7 +58,7 @@ impl Keyspace {
     ) {
         let now = self.now.0;
         let table = &self.database(db).table;
-        places.retain(|&place| table.view(place).meta.deadline.is_some_and(|at| at < now));
+        places.retain(|&place| table.meta(place).deadline.is_some_and(|at| at < now));
         // A removal can move the other entries of the segment, so keys are kept, not places.
         let key = |place: &Place| (place.hash, Box::from(table.view(*place).key));
         let keys: Vec<(u64, Box<[u8]>)> = places.iter().map(key).collect();

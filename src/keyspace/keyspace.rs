@@ -293,7 +293,7 @@ impl Keyspace {
         self.observe(hash);
         let table = &self.database(db).table;
         let place = table.find(hash, key)?;
-        let meta = table.view(place).meta;
+        let meta = table.meta(place);
         let expired = meta.deadline.is_some_and(|deadline| Millis(deadline).expired(self.now));
         (!expired).then_some((place, meta))
     }
@@ -305,7 +305,7 @@ impl Keyspace {
         self.observe(hash);
         let table = &self.database(db).table;
         let place = table.find(hash, key).ok_or(hash)?;
-        let meta = table.view(place).meta;
+        let meta = table.meta(place);
         if meta.deadline.is_some_and(|deadline| Millis(deadline).expired(self.now)) {
             self.expire(db, key, place);
             return Err(hash);

@@ -133,6 +133,6 @@ impl Keyspace {
     pub fn raw_deadline(&self, db: Db, key: &[u8]) -> Option<Option<Millis>> {
         let table = &self.database(db).table;
         let place = table.find(self.hasher.hash(key), key)?;
-        Some(table.view(place).meta.deadline.map(Millis))
+        Some(table.meta(place).deadline.map(Millis))
     }
 }

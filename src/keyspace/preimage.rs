@@ -217,7 +217,7 @@ impl Keyspace {
     /// is left in the entry is worthless or shared.
     #[inline]
     pub(super) fn hand_over(&mut self, db: Db, place: Place) {
-        if self.database(db).table.view(place).meta.marks & POLARITY != self.polarity {
+        if self.database(db).table.meta(place).marks & POLARITY != self.polarity {
             self.give(db, place, Manner::Move);
         }
     }
@@ -226,7 +226,7 @@ impl Keyspace {
     /// value stays.
     #[inline]
     pub(super) fn preserve(&mut self, db: Db, place: Place) {
-        if self.database(db).table.view(place).meta.marks & POLARITY != self.polarity {
+        if self.database(db).table.meta(place).marks & POLARITY != self.polarity {
             self.give(db, place, Manner::Copy);
         }
     }
@@ -235,7 +235,7 @@ impl Keyspace {
     fn give(&mut self, db: Db, place: Place, manner: Manner) {
         let polarity = self.polarity;
         let Some(database) = self.dbs.get_mut(db.index()) else { return };
-        let (view, meta) = (database.table.view(place), database.table.view(place).meta);
+        let (view, meta) = (database.table.view(place), database.table.meta(place));
         let at_cut = database.tour.as_ref().map_or(db, |tour| tour.db);
         let name = Name { db: at_cut, key: view.key.into(), deadline: meta.deadline.map(Millis) };
         let inline = match view.value {

@@ -18,7 +18,7 @@ impl Keyspace {
     pub fn set_string(&mut self, db: Db, key: &[u8], value: &[u8], expiry: Expiry) {
         let hash = self.hasher.hash(key);
         let table = &self.database(db).table;
-        let found = table.find(hash, key).map(|place| (place, table.view(place).meta)).ok_or(hash);
+        let found = table.find(hash, key).map(|place| (place, table.meta(place))).ok_or(hash);
         let deadline = match (expiry, &found) {
             (Expiry::At(deadline), _) => Some(deadline.0),
             (Expiry::Keep, Ok((_, old))) => {
@@ -82,7 +82,7 @@ impl Keyspace {
         let Ok((place, _)) = self.open(db, key) else { return false };
         self.preserve(db, place);
         let table = &mut self.database_mut(db).table;
-        let meta = table.view(place).meta;
+        let meta = table.meta(place);
         table.replace(place, New::Same, Meta { deadline: deadline.map(|at| at.0), ..meta });
         self.stamp(place.hash);
         self.watches.changed(db, key);
@@ -145,7 +145,7 @@ impl Keyspace {
     }
 
     fn put_edited(&mut self, db: Db, key: &[u8], place: Place, new: New<'_, Value>) {
-        let meta = self.database(db).table.view(place).meta;
+        let meta = self.database(db).table.meta(place);
         self.put(db, key, Ok((place, meta)), new, meta.deadline, Edited::Yes);
     }
 }
