@@ -85,7 +85,7 @@ fn info(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     for name in names.iter() {
         match table::by_full_name(name) {
             Some(row) => write_info(&mut shell.reply, row),
-            None => shell.reply.null_array(),
+            None => shell.reply.null(),
         }
     }
     Ok(Ask::Nothing)
@@ -303,7 +303,7 @@ mod tests {
                 +@fast *0 *1 *6 $5 flags *2 +RO +access $12 begin_search *4 $4 type $5 index $4 \
                 spec *2 $5 index :1 $9 find_keys *4 $4 type $5 range $4 spec *6 $7 lastkey :0 $7 \
                 keystep :1 $5 limit :0 *0
-            command info nope command|count -> *2 *-1 *10 $13 command|count :2 *2 +loading \
+            command info nope command|count -> *2 $-1 *10 $13 command|count :2 *2 +loading \
                 +stale :0 :0 :0 *2 +@slow +@connection *0 *0 *0
             command docs nope -> *0
             command docs quit -> *2 $4 quit *8 $7 summary $22 Closes the connection. $5 since $5 \

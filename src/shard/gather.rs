@@ -19,7 +19,8 @@ impl Shard {
         self.keys.begin(self.now, self.journal.next());
         let mut world = Vec::new();
         for (db, key) in keys {
-            if self.keys.exists(*db, key) {
+            // COPY names a database before its handler can refuse the number.
+            if db.0 < self.keys.databases() && self.keys.exists(*db, key) {
                 self.keys.rebuild(*db, key, &mut |args| world.push((*db, OwnedArgs::of(args))));
             }
         }

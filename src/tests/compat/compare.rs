@@ -76,7 +76,7 @@ fn freedom(words: &[Vec<u8>]) -> Freedom {
     match (first.as_slice(), second.as_slice()) {
         (b"keys" | b"hkeys" | b"hvals", _) => Freedom::Order,
         (b"hgetall", _) | (b"config", b"get") => Freedom::Pairs,
-        (b"command", b"list") => Freedom::Order,
+        (b"command", b"list") if words.len() > 2 => Freedom::Order,
         (b"hrandfield" | b"randomkey" | b"time" | b"lastsave", _) => Freedom::Values,
         (b"object", b"idletime" | b"freq") | (b"client", b"id") | (b"memory", _) => Freedom::Values,
         (b"scan" | b"hscan" | b"hello" | b"command", _) => Freedom::Content,
