@@ -72,6 +72,28 @@ pub const SNAPSHOT_CHUNK: usize = 16 << 10;
 /// A manifest: a line is below 300 bytes, and a shard has few. More is not a manifest.
 pub const MANIFEST_MAX: usize = 16 << 20;
 
+/// Submission entries of a core's ring; four times as many completions fit. A full queue costs
+/// one more system call in that turn, no more.
+pub const RING_ENTRIES: u32 = 1024;
+
+/// Receive buffers of a core, a power of two: how many arrivals one turn can take. When they run
+/// out, receiving is armed again in the next turn.
+pub const RING_BUFFERS: u16 = 256;
+
+/// Bytes in one receive buffer: a pipeline of 16 small commands or a quarter of a 16 KiB value.
+pub const RING_BUFFER_BYTES: usize = 4096;
+
+/// The longest a core waits in its own ring: what glommio completes meanwhile (timers, the
+/// blocking pool) is seen this late at worst.
+pub const RING_NAP: Duration = Duration::from_millis(1);
+
+/// How long a listener rests after it could not accept: the cause, most often the limit of
+/// descriptors, does not go away by asking at once.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// A connection keeps an output buffer of up to this size to use again.
+pub const SEND_SPARE_MAX: usize = 16 << 10;
+
 /// Commands of one connection that run in one batch: a pipeline of a million must not keep the
 /// others of its core waiting; at 0.2 us each this is a fifth of a millisecond.
 pub const BATCH_COMMANDS: usize = 1024;
