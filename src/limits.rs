@@ -87,6 +87,13 @@ pub const RING_BUFFER_BYTES: usize = 4096;
 /// blocking pool) is seen this late at worst.
 pub const RING_NAP: Duration = Duration::from_millis(1);
 
+/// Bytes of a connection's input that may wait for its task before the socket is not read any
+/// more.
+pub const INPUT_WAITING: usize = 256 << 10;
+
+/// Bytes of a connection's output that may wait for the client before its task waits too.
+pub const OUTPUT_UNSENT: usize = 256 << 10;
+
 /// How long a listener rests after it could not accept: the cause, most often the limit of
 /// descriptors, does not go away by asking at once.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -121,9 +128,6 @@ pub const EPOCH_INTERVAL: Duration = Duration::from_millis(50);
 pub const EXPIRE_SLICE: usize = 256;
 /// See `EXPIRE_SLICE`.
 pub const FREE_SLICE: usize = 64;
-
-/// Bytes read from a socket at once: a pipeline of some hundred small commands.
-pub const READ_SIZE: usize = 16 << 10;
 
 /// How long a snapshot may keep its core at a stretch.
 pub const SNAPSHOT_SLICE: Duration = Duration::from_micros(50);

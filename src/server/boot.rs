@@ -18,6 +18,7 @@ use crate::server::log;
 use crate::server::mesh::{Port, mesh};
 use crate::server::recover::{self, Found};
 use crate::server::shared::{Settings, Shared};
+use crate::server::stream::{self, Net};
 use crate::server::{advance, aof, housekeeping, listen, load, saver, shutdown};
 
 /// Why the server did not start: one line for the operator.
@@ -97,10 +98,13 @@ async fn start_core(port: Port<Message>, start: Start) -> Result<(), StartError>
     let Start { shared, found, settings, stop, listeners } = start;
     let shard = load::empty_shard(port.id(), &found, &settings.config);
     let database = Arc::clone(&found.database);
-    let core = Rc::new(Core::new(shard, port, database, shared, settings));
-    glommio::spawn_local(Rc::clone(&core).serve_mesh()).detach();
+    let net = Net::new().map_err(|error| {
+        StartError(format!("cannot make an io_uring ring (Linux 6.1 or later): {error}"))
+    })?;
+    let core = Rc::new(Core::new(shard, port, database, shared, settings, net));
+    glommio::spawn_local(stream::drive(Rc::clone(&core))).detach();
     if let Some(listeners) = listeners {
-        listen::serve(&core, listeners)?;
+        listen::serve(&core, listeners);
     }
     load::load(&core, &found).await.map_err(StartError)?;
     glommio::spawn_local(aof::tend(Rc::clone(&core))).detach();

@@ -33,6 +33,7 @@ use crate::server::mesh::{Answer, Port, ticket};
 use crate::server::saver::Saver;
 use crate::server::shared::{Settings, Shared};
 use crate::server::signal::{Crowd, Signal};
+use crate::server::stream::Net;
 use crate::server::tally::Tally;
 use crate::shard::execute::Request;
 use crate::shard::gate::Release;
@@ -115,6 +116,9 @@ pub struct Core {
     pub shard: RefCell<Shard>,
     /// The way to the other cores.
     pub port: Port<Message>,
+    /// The sockets.
+    pub net: Rc<Net>,
+    batch: RefCell<Vec<Message>>,
     /// The time.
     pub clock: Clock,
     /// The files that are the database.
@@ -156,6 +160,7 @@ impl Core {
         database: Arc<Database>,
         shared: Arc<Shared>,
         settings: Settings,
+        net: Rc<Net>,
     ) -> Core {
         let shards = port.cores() as u16;
         Core {
@@ -166,6 +171,8 @@ impl Core {
             log_files: RefCell::default(),
             saver: Saver::default(),
             advancing: Advancing::default(),
+            net,
+            batch: RefCell::default(),
             database,
             shards,
             shard: RefCell::new(shard),
@@ -183,16 +190,16 @@ impl Core {
         }
     }
 
-    /// The task that takes in what other cores send.
-    pub async fn serve_mesh(self: Rc<Self>) {
-        let mut batch = Vec::new();
-        loop {
-            self.port.receive(&mut batch).await;
+    /// Takes in what other cores have sent.
+    pub fn take_in(self: &Rc<Self>) {
+        let mut batch = self.batch.take();
+        if self.port.drain(&mut batch) {
             self.clock.start_turn();
             for message in batch.drain(..) {
                 self.take(message);
             }
         }
+        self.batch.replace(batch);
     }
 
     fn take(self: &Rc<Self>, message: Message) {

@@ -27,6 +27,7 @@ use glommio::executor;
 use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::limits::{DISK_BLOCK, DISK_WRITE_MAX};
+use crate::server::elsewhere;
 
 /// What was attempted on which path, and what the kernel said.
 #[derive(Debug)]
@@ -122,14 +123,14 @@ impl File {
         let file = Arc::clone(&self.file);
         let work =
             move || write_fully(|part, at| file.write_at(part, at), &bytes, offset).map(|()| bytes);
-        attempt.end(executor().spawn_blocking(work).await)
+        attempt.end(pool(work).await)
     }
 
     /// Makes durable what was written before this call (fdatasync: also the length).
     pub async fn sync_data(&self) -> Result<(), DiskError> {
         let attempt = self.attempt("sync")?;
         let file = Arc::clone(&self.file);
-        attempt.end(executor().spawn_blocking(move || file.sync_data()).await)
+        attempt.end(pool(move || file.sync_data()).await)
     }
 
     /// Allocates and fills a range with zeros, so that later writes into it change no metadata
@@ -154,14 +155,14 @@ impl File {
             }
             Ok(())
         };
-        attempt.end(executor().spawn_blocking(work).await)
+        attempt.end(pool(work).await)
     }
 
     /// Cuts the file off, or extends it with a hole.
     pub async fn set_length(&self, length: u64) -> Result<(), DiskError> {
         let attempt = self.attempt("cut")?;
         let file = Arc::clone(&self.file);
-        attempt.end(executor().spawn_blocking(move || file.set_len(length)).await)
+        attempt.end(pool(move || file.set_len(length)).await)
     }
 
     /// The present length.
@@ -266,7 +267,7 @@ impl Blocks {
             buffer.truncate(got);
             Ok(buffer)
         };
-        let task = async move { executor().spawn_blocking(work).await };
+        let task = async move { pool(work).await };
         self.ahead = Some(glommio::spawn_local(task).detach());
     }
 }
@@ -428,6 +429,12 @@ impl DirectoryLock {
     }
 }
 
+/// Runs blocking work on the executor's pool.
+async fn pool<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let _expecting = elsewhere::expect();
+    executor().spawn_blocking(work).await
+}
+
 /// Runs blocking work on the executor's pool and names it in its error.
 async fn on_pool<T: Send + 'static>(
     action: &'static str,
@@ -435,12 +442,11 @@ async fn on_pool<T: Send + 'static>(
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> Result<T, DiskError> {
     let path = path.to_owned();
-    let (path, result) = executor()
-        .spawn_blocking(move || {
-            let result = work(&path);
-            (path, result)
-        })
-        .await;
+    let (path, result) = pool(move || {
+        let result = work(&path);
+        (path, result)
+    })
+    .await;
     result.map_err(|source| DiskError { action, path, source })
 }
 

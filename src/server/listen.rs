@@ -1,15 +1,14 @@
 //! Accepts connections and spreads them over the cores.
 //!
-//! glommio's listener shares its port (SO_REUSEPORT), which would let a second server steal
-//! clients instead of failing: so the port is first bound without sharing.
+//! The port is not shared (no SO_REUSEPORT), which would let a second server steal clients
+//! instead of failing: one core accepts, and hands out.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use glommio::net::{AcceptedTcpStream, TcpListener};
 
 use crate::base::ids::ShardId;
 use crate::commands::session::Session;
@@ -19,88 +18,82 @@ use crate::resp::reply::{Proto, Reply};
 use crate::server::boot::StartError;
 use crate::server::clients::Client;
 use crate::server::connection;
-use crate::server::core::Core;
+use crate::server::core::{Core, Message};
 use crate::server::log;
 use crate::server::stream::Socket;
 
-/// How long a port that cannot be bound may take to answer before it counts as taken.
-const PROBE_PATIENCE: Duration = Duration::from_secs(1);
-
 /// How often, and after which pauses, a taken port is tried again.
-const PROBES: u32 = 50;
-const PROBE_PAUSE: Duration = Duration::from_millis(20);
+const TRIES: u32 = 50;
+const TRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// The addresses that the server listens on; each was free a moment ago.
+/// The sockets that the server listens on.
 #[derive(Debug)]
 pub struct Listeners {
-    addresses: Vec<SocketAddr>,
+    sockets: Vec<OwnedFd>,
 }
 
 /// Finds the addresses, and that nobody else listens on them.
 pub fn bind(config: &Config) -> Result<Listeners, StartError> {
-    let mut addresses = Vec::new();
+    let mut sockets = Vec::new();
     if config.port == 0 {
-        return Ok(Listeners { addresses });
+        return Ok(Listeners { sockets });
     }
+    let backlog = i32::try_from(config.tcp_backlog).unwrap_or(i32::MAX);
     for name in &config.bind {
         let (name, optional) = match name.strip_prefix('-') {
             Some(name) => (name, true),
             None => (name.as_str(), false),
         };
-        match resolve(name, config.port) {
-            Ok(found) => addresses.extend(found),
+        match resolve(name, config.port, backlog) {
+            Ok(found) => sockets.extend(found),
             Err(error) if optional => {
                 log::notice(format!("Not listening on {name}:{}: {error}", config.port));
             }
             Err(error) => return Err(cannot(name, config.port, &error)),
         }
     }
-    Ok(Listeners { addresses })
+    Ok(Listeners { sockets })
 }
 
-fn resolve(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+fn resolve(name: &str, port: u16, backlog: i32) -> io::Result<Vec<OwnedFd>> {
     let name = match name {
         "*" => "0.0.0.0",
         "::*" => "::",
         name => name,
     };
-    let found: Vec<SocketAddr> = (name, port).to_socket_addrs()?.collect();
-    for address in &found {
-        claim(address)?;
+    let mut sockets = Vec::new();
+    for address in (name, port).to_socket_addrs()? {
+        sockets.push(claim(address, backlog)?);
     }
-    Ok(found)
+    Ok(sockets)
 }
 
-/// Fails when somebody listens there, also a while later: the kernel closes the listeners of a
-/// server that has just ended only when it has undone that server's ring.
-fn claim(address: &SocketAddr) -> io::Result<()> {
-    for _ in 0..PROBES {
-        match probe(address) {
+/// Listens, or fails when somebody else does, also a while later: the kernel closes the
+/// listeners of a server that has just ended only when it has undone that server's rings.
+fn claim(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
+    for _ in 0..TRIES {
+        match bind_one(address, backlog) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                std::thread::sleep(PROBE_PAUSE);
+                std::thread::sleep(TRY_PAUSE);
             }
             result => return result,
         }
     }
-    probe(address)
+    bind_one(address, backlog)
 }
 
-fn probe(address: &SocketAddr) -> io::Result<()> {
-    let socket =
-        socket2::Socket::new(socket2::Domain::for_address(*address), socket2::Type::STREAM, None)?;
+fn bind_one(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    // A connection of the last run in TIME_WAIT must not stop a restart.
     socket.set_reuse_address(true)?;
-    match socket.bind(&(*address).into()) {
-        // Connections of the last run that are in TIME_WAIT hold the port as well, and must not
-        // stop a restart: they do not answer.
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            match TcpStream::connect_timeout(address, PROBE_PATIENCE) {
-                Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
-                _ => Err(error),
-            }
-        }
-        Err(error) => Err(error),
-        Ok(()) => socket.listen(1),
+    if address.is_ipv6() {
+        // The same port may be listened on with IPv4 as well.
+        socket.set_only_v6(true)?;
     }
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
 }
 
 fn cannot(name: &str, port: u16, error: &io::Error) -> StartError {
@@ -113,38 +106,31 @@ fn cannot(name: &str, port: u16, error: &io::Error) -> StartError {
 }
 
 /// Starts to accept, on this core.
-pub fn serve(core: &Rc<Core>, listeners: Listeners) -> Result<(), StartError> {
-    for address in listeners.addresses {
-        let listener = TcpListener::bind(address)
-            .map_err(|error| StartError(format!("cannot listen on {address}: {error}")))?;
-        glommio::spawn_local(accept(Rc::clone(core), listener)).detach();
-    }
-    Ok(())
+pub fn serve(core: &Core, listeners: Listeners) {
+    listeners.sockets.into_iter().for_each(|listener| core.net.listen(listener));
 }
 
-async fn accept(core: Rc<Core>, listener: TcpListener) {
-    let mut next = 0;
-    loop {
-        match listener.shared_accept().await {
-            Ok(accepted) => {
-                let shard = ShardId(next);
-                next = (next + 1) % core.shards;
-                core.on(shard, move |core| adopt(core, accepted)).await;
-            }
-            Err(error) => {
-                // Out of descriptors: those that are open go on, and one will be closed soon.
-                log::warning(format!("Accepting client connection: {error}"));
-                glommio::timer::sleep(Duration::from_millis(100)).await;
-            }
-        }
+/// A connection has come to this core: the cores take turns.
+pub fn accepted(core: &Rc<Core>, socket: OwnedFd) {
+    let shard = ShardId(core.net.next_core(core.shards));
+    if shard == core.id {
+        adopt(core, socket);
+    } else {
+        core.port.send(shard, Message::Task(Box::new(move |core| adopt(core, socket))));
     }
+}
+
+/// A connection could not be accepted. Out of descriptors: those that are open go on, and one
+/// will be closed soon.
+pub fn failed(error: &io::Error) {
+    log::warning(format!("Accepting client connection: {error}"));
 }
 
 /// A connection begins on this core.
-fn adopt(core: &Rc<Core>, accepted: AcceptedTcpStream) {
+fn adopt(core: &Rc<Core>, accepted: OwnedFd) {
     let core = Rc::clone(core);
     glommio::spawn_local(async move {
-        let Ok(mut socket) = Socket::adopt(accepted) else { return };
+        let Ok(mut socket) = Socket::adopt(&core.net, accepted) else { return };
         let open = core.shared.clients.fetch_add(1, Ordering::Relaxed);
         if let Some(error) = refusal(&core, open, &socket) {
             core.shard.borrow_mut().counters.connections_rejected += 1;
@@ -153,6 +139,7 @@ fn adopt(core: &Rc<Core>, accepted: AcceptedTcpStream) {
             let _ = socket.write_all(&line).await;
         } else {
             let client = introduce(&core, &socket);
+            *client.end.borrow_mut() = Some(socket.ender());
             let id = client.session.borrow().id;
             core.clients.add(&client);
             connection::serve(Rc::clone(&core), client, socket).await;

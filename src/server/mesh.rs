@@ -20,6 +20,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::base::ids::ShardId;
 use crate::limits::MESH_INBOX_MAX;
+use crate::server::elsewhere::{self, Expecting};
 
 /// One core's end of the mesh: its own inbox and a way into every other.
 pub struct Port<M> {
@@ -85,6 +86,15 @@ impl<M: Send + 'static> Port<M> {
         !batch.is_empty()
     }
 
+    /// Says whether something has arrived; if not, keeps the waker for when it does.
+    pub fn arm(&self, waker: &Waker) -> bool {
+        let mut inbox = self.inbox(self.id).lock();
+        if inbox.messages.is_empty() {
+            register(&mut inbox.waker, waker);
+        }
+        !inbox.messages.is_empty()
+    }
+
     /// As `drain`, and registers the waker if nothing has arrived.
     pub fn poll_drain(&self, context: &mut Context<'_>, batch: &mut Vec<M>) -> Poll<()> {
         debug_assert!(batch.is_empty(), "a batch is consumed before the next is taken");
@@ -116,13 +126,14 @@ pub struct Ticket<T> {
 /// The answer to come.
 pub struct Answer<T> {
     slot: Arc<Mutex<Slot<T>>>,
+    expecting: Option<Expecting>,
 }
 
 /// A question for another core: the ticket travels in a message, the answer is awaited here.
 /// For rare requests; a request per command answers with a message, which wakes once a burst.
 pub fn ticket<T: Send + 'static>() -> (Ticket<T>, Answer<T>) {
     let slot = Arc::new(Mutex::new(Slot { state: State::Open, waker: None }));
-    (Ticket { slot: Arc::clone(&slot) }, Answer { slot })
+    (Ticket { slot: Arc::clone(&slot) }, Answer { slot, expecting: None })
 }
 
 impl<T> Ticket<T> {
@@ -142,13 +153,15 @@ impl<T> Future for Answer<T> {
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        let mut slot = unpoisoned(&self.slot);
+        let Answer { slot, expecting } = self.get_mut();
+        let mut slot = unpoisoned(slot);
         match mem::replace(&mut slot.state, State::Done) {
             State::Answered(value) => Poll::Ready(Some(value)),
             State::Done => Poll::Ready(None),
             State::Open => {
                 slot.state = State::Open;
                 register(&mut slot.waker, context.waker());
+                expecting.get_or_insert_with(elsewhere::expect);
                 Poll::Pending
             }
         }

@@ -13,6 +13,7 @@ pub mod connection;
 pub mod core;
 pub mod database;
 pub mod disk;
+pub mod elsewhere;
 pub mod epochs;
 pub mod facts;
 pub mod housekeeping;

@@ -22,6 +22,7 @@
 #![expect(unsafe_code, reason = "entries carry raw pointers; figures in bench-results")]
 
 use std::alloc::{self, Layout};
+use std::cell::{Ref, RefCell};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::future::{Future, poll_fn};
@@ -45,6 +46,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::limits::{DISK_WRITE_MAX, RING_BUFFER_BYTES, RING_BUFFERS, RING_ENTRIES, RING_NAP};
+use crate::server::elsewhere;
 use crate::server::requests::{Reply, Requests};
 
 /// What the kernel is asked to do, with everything it uses until it is done.
@@ -99,8 +101,11 @@ pub struct Arrival {
     length: usize,
 }
 
-/// The ring of the core that made it.
-pub struct Ring {
+/// A handle of the ring of the core that made it.
+#[derive(Clone)]
+pub struct Ring(Rc<RefCell<Inner>>);
+
+struct Inner {
     ring: ManuallyDrop<IoUring>,
     buffers: ManuallyDrop<Buffers>,
     slots: ManuallyDrop<Vec<Option<Slot>>>,
@@ -146,6 +151,87 @@ const NO_SLOT: u64 = u64::MAX;
 impl Ring {
     /// Makes a ring with its pool. Needs Linux 6.1.
     pub fn new() -> io::Result<Ring> {
+        Ok(Ring(Rc::new(RefCell::new(Inner::new()?))))
+    }
+
+    /// Queues an operation; it reaches the kernel with the next turn.
+    pub fn start(&self, operation: Operation, tag: u64) -> Token {
+        self.0.borrow_mut().begin(operation, Owner::Caller(tag))
+    }
+
+    /// Asks the kernel to end an operation soon. Its last event comes all the same.
+    pub fn cancel(&self, token: Token) {
+        self.0.borrow_mut().cancel(token);
+    }
+
+    /// The next event, if one has been collected.
+    pub fn completion(&self) -> Option<Completion> {
+        self.0.borrow_mut().completion()
+    }
+
+    /// The bytes of an arrival.
+    pub fn bytes(&self, arrival: &Arrival) -> Ref<'_, [u8]> {
+        Ref::map(self.0.borrow(), |inner| inner.buffers.bytes(arrival))
+    }
+
+    /// Returns a buffer to the pool.
+    pub fn give_back(&self, arrival: Arrival) {
+        self.0.borrow_mut().buffers.give_back(arrival);
+    }
+
+    /// A handle through which other tasks of this core write files.
+    pub fn requests(&self) -> Requests {
+        self.0.borrow().requests.clone()
+    }
+
+    /// Wakes this core out of its sleep, from whatever thread.
+    pub fn waker(&self) -> Waker {
+        self.0.borrow().waker.clone()
+    }
+
+    /// One pass: lets the executor's other tasks run, submits what is queued, collects events.
+    /// Returns with events, or because `has_work` says so, or now and then without a reason.
+    /// `has_work` is asked before each wait; it keeps the waker for what comes later.
+    pub async fn turn(&self, mut has_work: impl FnMut(&Waker) -> bool) -> io::Result<()> {
+        let abroad = elsewhere::expected();
+        if abroad || self.0.borrow().served.elapsed() >= RING_NAP {
+            // Only an executor without a ready task looks after its own rings and timers at
+            // once. (Its preemption timer would do it too, but a short one loses wake-ups in
+            // glommio 0.9: one that fires between two checks of the main loop makes the
+            // executor sleep although tasks are ready.)
+            glommio::timer::sleep(Duration::ZERO).await;
+            self.0.borrow_mut().served = Instant::now();
+        }
+        // Several times, since a task that runs may wake another.
+        for _ in 0..YIELDS {
+            yield_once().await;
+        }
+        self.0.borrow_mut().take_requests();
+        let waker = self.waker();
+        if self.0.borrow_mut().has_events() || has_work(&waker) {
+            return self.0.borrow_mut().enter(Until::Now);
+        }
+        if !abroad && self.0.borrow_mut().nap()? {
+            return Ok(());
+        }
+        self.sleep().await
+    }
+
+    /// Waits through glommio for an event or a request of another task.
+    async fn sleep(&self) -> io::Result<()> {
+        if self.0.borrow_mut().may_sleep()? {
+            poll_fn(|context| self.0.borrow_mut().poll_sleep(context)).await;
+        }
+        self.0.borrow_mut().wake_up()
+    }
+}
+
+/// How often a turn lets other tasks run before it may wait. The longest chain of wakes that a
+/// command takes is: connection, log, connection, and the answer to another core.
+const YIELDS: u32 = 4;
+
+impl Inner {
+    fn new() -> io::Result<Inner> {
         let mut builder = IoUring::builder();
         // Completions are worked off when this thread asks for them, not in interrupts of it.
         builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
@@ -156,7 +242,7 @@ impl Ring {
         let (wakes, signal) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         // The ring waits for the reading end only if that blocks.
         rustix::fs::fcntl_setfl(&wakes, OFlags::empty())?;
-        let mut ring = Ring {
+        let mut ring = Inner {
             ring: ManuallyDrop::new(ring),
             buffers: ManuallyDrop::new(buffers),
             slots: ManuallyDrop::new(Vec::new()),
@@ -172,11 +258,6 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Queues an operation; it reaches the kernel with the next turn.
-    pub fn start(&mut self, operation: Operation, tag: u64) -> Token {
-        self.begin(operation, Owner::Caller(tag))
-    }
-
     fn begin(&mut self, mut operation: Operation, owner: Owner) -> Token {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -189,7 +270,7 @@ impl Ring {
     }
 
     /// Asks the kernel to end an operation soon. Its last event comes all the same.
-    pub fn cancel(&mut self, token: Token) {
+    fn cancel(&mut self, token: Token) {
         assert!(self.slot(token.0).is_some(), "an operation that has not ended");
         let which = CancelBuilder::user_data(u64::from(token.0));
         let entry = opcode::AsyncCancel2::new(which).build().user_data(NO_SLOT);
@@ -197,7 +278,7 @@ impl Ring {
     }
 
     /// The next event, if one has been collected.
-    pub fn completion(&mut self) -> Option<Completion> {
+    fn completion(&mut self) -> Option<Completion> {
         loop {
             let event = self.ring.completion().next()?;
             let index = event.user_data();
@@ -225,70 +306,34 @@ impl Ring {
         }
     }
 
-    /// The bytes of an arrival.
-    pub fn bytes(&self, arrival: &Arrival) -> &[u8] {
-        self.buffers.bytes(arrival)
-    }
-
-    /// Returns a buffer to the pool.
-    pub fn give_back(&mut self, arrival: Arrival) {
-        self.buffers.give_back(arrival);
-    }
-
-    /// A handle through which other tasks of this core write files.
-    pub fn requests(&self) -> Requests {
-        self.requests.clone()
-    }
-
-    /// Wakes this core out of its sleep, from whatever thread.
-    pub fn waker(&self) -> &Waker {
-        &self.waker
-    }
-
-    /// One pass: lets the executor's other tasks run, submits what is queued, collects events.
-    /// Returns with events, or because `has_work` says so, or now and then without a reason.
-    /// `has_work` is asked before each wait; it keeps the waker for what comes later.
-    pub async fn turn(&mut self, mut has_work: impl FnMut(&Waker) -> bool) -> io::Result<()> {
-        if self.served.elapsed() < RING_NAP {
-            // Twice, since a task that runs may wake another.
-            yield_once().await;
-            yield_once().await;
-        } else {
-            // Only an executor without a ready task looks after its own rings and timers at
-            // once. (Its preemption timer would do it too, but a short one loses wake-ups in
-            // glommio 0.9: one that fires between two checks of the main loop makes the
-            // executor sleep although tasks are ready.)
-            glommio::timer::sleep(Duration::ZERO).await;
-            self.served = Instant::now();
-        }
-        self.take_requests();
-        if self.has_events() || has_work(&self.waker) {
-            return self.enter(Until::Now);
-        }
-        self.enter(Until::Event)?;
-        if self.has_events() || !self.requests.is_empty() {
-            return Ok(());
-        }
-        self.sleep().await
-    }
-
     fn has_events(&mut self) -> bool {
         !self.ring.completion().is_empty()
     }
 
-    /// Waits through glommio for an event or a request of another task.
-    async fn sleep(&mut self) -> io::Result<()> {
+    /// Waits a little in this ring; says whether there is something to do.
+    fn nap(&mut self) -> io::Result<bool> {
+        self.enter(Until::Event)?;
+        Ok(self.has_events() || !self.requests.is_empty())
+    }
+
+    /// Gets ready to be woken through the eventfd; says whether there is nothing to do.
+    fn may_sleep(&mut self) -> io::Result<bool> {
         self.ring.completion().enable_eventfd();
         // The eventfd is signalled only when the kernel's list of work was empty. So all that is
         // in the list is worked off first, also what the nap has put off.
         self.enter(Until::Quiet)?;
-        if !self.has_events() {
-            let (sleeper, requests) = (&mut self.sleeper, &self.requests);
-            poll_fn(|context| {
-                if requests.wait(context.waker()) { sleeper.poll(context) } else { Poll::Ready(()) }
-            })
-            .await;
+        Ok(!self.has_events())
+    }
+
+    fn poll_sleep(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.requests.wait(context.waker()) {
+            self.sleeper.poll(context)
+        } else {
+            Poll::Ready(())
         }
+    }
+
+    fn wake_up(&mut self) -> io::Result<()> {
         self.ring.completion().disable_eventfd();
         self.take_requests();
         self.enter(Until::Now)
@@ -363,7 +408,7 @@ impl Ring {
     }
 }
 
-impl Drop for Ring {
+impl Drop for Inner {
     /// Ends everything and frees it. What does not end soon is leaked: the kernel may still
     /// write to it.
     fn drop(&mut self) {
@@ -549,7 +594,7 @@ impl Buffers {
         }
         let mut buffers = Buffers { entries: entries.cast(), memory, tail: 0 };
         // SAFETY: the entries are page-aligned, as many as said, zeroed, and freed only after
-        // the ring (see `Ring::drop`).
+        // the ring (see `Inner::drop`).
         unsafe {
             let address = buffers.entries as u64;
             ring.submitter().register_buf_ring_with_flags(address, RING_BUFFERS, POOL, 0)?;

@@ -10,18 +10,17 @@
 //! produces output asks `unsent` and stops (and pauses receiving) above its limit. An id is
 //! good until `close`; after it no event names it again.
 
+use std::cell::Ref;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::task::Waker;
 
 use io_uring::types::Timespec;
 use rustix::io::Errno;
 
 use crate::limits::{ACCEPT_RETRY, SEND_SPARE_MAX};
-use crate::server::requests::Requests;
 use crate::server::ring::{Arrival, Completion, Operation, Outcome, Ring, Token};
 
 /// Names a connection of one core, and never another one after it.
@@ -46,7 +45,7 @@ pub enum Event<'a> {
     /// A listener cannot accept (out of descriptors?); it tries again soon.
     AcceptFailed(usize, io::Error),
     /// Bytes came in.
-    Received(SocketId, &'a [u8]),
+    Received(SocketId, Ref<'a, [u8]>),
     /// Nothing more comes in: the peer has ended its side (no error), or the connection broke.
     /// Said once. Replies may still be sent in the first case.
     Ended(SocketId, Option<io::Error>),
@@ -251,9 +250,14 @@ impl Sockets {
         }
     }
 
-    /// One pass of the ring; see `Ring::turn`. Then take the events with `next`.
-    pub async fn turn(&mut self, has_work: impl FnMut(&Waker) -> bool) -> io::Result<()> {
-        if self.notices.is_empty() { self.ring.turn(has_work).await } else { Ok(()) }
+    /// The ring, whose turns bring the events.
+    pub fn ring(&self) -> Ring {
+        self.ring.clone()
+    }
+
+    /// Is there an event that no turn has to bring?
+    pub fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
     }
 
     /// The next event of this pass. The bytes of the one before are gone.
@@ -280,16 +284,6 @@ impl Sockets {
             Happened::Ended(id, error) => Event::Ended(id, error),
             Happened::Sent(id) => Event::Sent(id),
         })
-    }
-
-    /// Wakes this core out of its sleep, from whatever thread.
-    pub fn waker(&self) -> &Waker {
-        self.ring.waker()
-    }
-
-    /// A handle through which other tasks of this core write files.
-    pub fn requests(&self) -> Requests {
-        self.ring.requests()
     }
 
     fn notice(&mut self) -> Option<Happened> {

@@ -1,51 +1,269 @@
-//! One client's socket, on glommio's streams: bytes in, bytes out, and its end.
+//! One client's socket as its task sees it: bytes in, bytes out, and its end. The core's driver
+//! moves the bytes between the ring and the tasks.
 
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
-use std::net::Shutdown;
+use std::mem;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
 
-use futures_lite::{AsyncReadExt, AsyncWriteExt};
-use glommio::net::{AcceptedTcpStream, TcpStream};
-
-use crate::limits::READ_SIZE;
+use crate::limits::{INPUT_WAITING, OUTPUT_UNSENT};
 use crate::resp::buffer::Buffer;
+use crate::server::clients::Ender;
+use crate::server::core::Core;
+use crate::server::listen;
+use crate::server::ring::Ring;
+use crate::server::socket::{Event, SocketId, Sockets};
 
-/// A connected client.
+/// The sockets of one core, and the tasks that wait for them.
+pub struct Net {
+    ring: Ring,
+    sockets: RefCell<Sockets>,
+    places: RefCell<Vec<Option<Rc<Place>>>>,
+    next: Cell<u16>,
+}
+
+/// Where the driver leaves what came for one connection.
+#[derive(Default)]
+struct Place {
+    input: RefCell<Vec<u8>>,
+    /// Nothing more comes; an error if the connection broke.
+    ended: Cell<bool>,
+    broken: Cell<Option<io::Error>>,
+    /// Ended from here: what is unsent is dropped.
+    killed: Cell<bool>,
+    paused: Cell<bool>,
+    sent: Cell<bool>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl Place {
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Net {
+    /// No sockets yet. Needs Linux 6.1.
+    pub fn new() -> io::Result<Rc<Net>> {
+        let sockets = Sockets::new()?;
+        let ring = sockets.ring();
+        Ok(Rc::new(Net {
+            ring,
+            sockets: RefCell::new(sockets),
+            places: RefCell::default(),
+            next: Cell::new(0),
+        }))
+    }
+
+    /// Accepts on a listening socket; new connections go to `listen::accepted`.
+    pub fn listen(&self, listener: OwnedFd) {
+        self.sockets.borrow_mut().listen(listener);
+    }
+
+    /// The core that takes the next connection.
+    pub fn next_core(&self, cores: u16) -> u16 {
+        let next = self.next.get();
+        self.next.set((next + 1) % cores);
+        next
+    }
+
+    fn place(&self, id: SocketId) -> Option<Rc<Place>> {
+        self.places.borrow().get(id.index()).cloned().flatten()
+    }
+
+    /// Hands out what a turn has brought.
+    fn dispatch(&self, core: &Rc<Core>) {
+        loop {
+            let then = match self.sockets.borrow_mut().next() {
+                Some(event) => self.hand_out(event),
+                None => return,
+            };
+            match then {
+                Then::Nothing => {}
+                Then::Pause(id) => self.sockets.borrow_mut().pause(id),
+                Then::Accept(socket) => listen::accepted(core, socket),
+            }
+        }
+    }
+
+    fn hand_out(&self, event: Event<'_>) -> Then {
+        let (id, place) = match event {
+            Event::Received(id, bytes) => {
+                let Some(place) = self.place(id) else { return Then::Nothing };
+                place.input.borrow_mut().extend_from_slice(&bytes);
+                (id, place)
+            }
+            Event::Ended(id, error) => {
+                let Some(place) = self.place(id) else { return Then::Nothing };
+                place.ended.set(true);
+                place.broken.set(error);
+                (id, place)
+            }
+            Event::Sent(id) => {
+                let Some(place) = self.place(id) else { return Then::Nothing };
+                place.sent.set(true);
+                (id, place)
+            }
+            Event::Accepted(_, socket) => return Then::Accept(socket),
+            Event::AcceptFailed(_, error) => {
+                listen::failed(&error);
+                return Then::Nothing;
+            }
+        };
+        place.wake();
+        let waiting = place.input.borrow().len();
+        if waiting > INPUT_WAITING && !place.paused.replace(true) {
+            return Then::Pause(id);
+        }
+        Then::Nothing
+    }
+}
+
+/// What is left to do when an event has been looked at.
+enum Then {
+    Nothing,
+    Pause(SocketId),
+    Accept(OwnedFd),
+}
+
+/// The task that is a core's heartbeat: turns of the ring, messages of other cores, events.
+pub async fn drive(core: Rc<Core>) {
+    let net = Rc::clone(&core.net);
+    loop {
+        let work = |waker: &Waker| net.sockets.borrow().has_notices() || core.port.arm(waker);
+        let turn = net.ring.turn(work).await;
+        turn.expect("a ring that works: without it the core cannot go on");
+        core.take_in();
+        net.dispatch(&core);
+    }
+}
+
+/// A connected client. Dropped, it closes when what was written has gone.
 pub struct Socket {
-    stream: TcpStream,
+    net: Rc<Net>,
+    id: SocketId,
+    place: Rc<Place>,
+    peer: String,
+    local: String,
+    spare: Vec<u8>,
 }
 
 impl Socket {
-    /// Takes over a connection that another core has accepted.
-    pub fn adopt(accepted: AcceptedTcpStream) -> io::Result<Socket> {
-        let stream = accepted.bind_to_executor();
+    /// Takes over a connection that another core may have accepted.
+    pub fn adopt(net: &Rc<Net>, accepted: OwnedFd) -> io::Result<Socket> {
+        let stream = std::net::TcpStream::from(accepted);
         stream.set_nodelay(true)?;
-        Ok(Socket { stream })
+        let text = |address: io::Result<SocketAddr>| {
+            address.map_or_else(|_| "?:0".to_owned(), |address| address.to_string())
+        };
+        let (peer, local) = (text(stream.peer_addr()), text(stream.local_addr()));
+        let id = net.sockets.borrow_mut().adopt(stream.into());
+        let place = Rc::new(Place::default());
+        let mut places = net.places.borrow_mut();
+        while places.len() <= id.index() {
+            places.push(None);
+        }
+        if let Some(slot) = places.get_mut(id.index()) {
+            *slot = Some(Rc::clone(&place));
+        }
+        drop(places);
+        Ok(Socket { net: Rc::clone(net), id, place, peer, local, spare: Vec::new() })
     }
 
     /// The client's address.
     pub fn peer(&self) -> String {
-        self.stream.peer_addr().map_or_else(|_| "?:0".to_owned(), |address| address.to_string())
+        self.peer.clone()
     }
 
     /// The address that it connected to.
     pub fn local(&self) -> String {
-        self.stream.local_addr().map_or_else(|_| "?:0".to_owned(), |address| address.to_string())
+        self.local.clone()
+    }
+
+    /// Ends the connection from elsewhere: its task reads the end, its output is dropped.
+    pub fn ender(&self) -> Ender {
+        let place = Rc::clone(&self.place);
+        Ender(Box::new(move || {
+            place.killed.set(true);
+            place.ended.set(true);
+            place.wake();
+        }))
     }
 
     /// Reads what there is into the buffer; 0 at the end.
     pub async fn read(&mut self, buffer: &mut Buffer) -> io::Result<usize> {
-        let read = self.stream.read(buffer.space(READ_SIZE)).await?;
-        buffer.advance(read);
+        let read = poll_fn(|context| {
+            let mut input = self.place.input.borrow_mut();
+            let read = input.len();
+            if read > 0 && !self.place.killed.get() {
+                buffer.fill(&input);
+                input.clear();
+                if input.capacity() > INPUT_WAITING {
+                    *input = Vec::new();
+                }
+                return Poll::Ready(Ok(read));
+            }
+            if self.place.ended.get() {
+                return Poll::Ready(self.place.broken.take().map_or(Ok(0), Err));
+            }
+            self.place.waker.set(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await?;
+        if self.place.paused.replace(false) {
+            self.net.sockets.borrow_mut().resume(self.id);
+        }
         Ok(read)
     }
 
-    /// Writes everything; waits while the client does not read.
+    /// Hands everything to the kernel's queue; waits only while the client reads too slowly.
     pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
+        let mut output = mem::take(&mut self.spare);
+        output.extend_from_slice(bytes);
+        let mut sockets = self.net.sockets.borrow_mut();
+        sockets.send(self.id, &mut output);
+        self.spare = output;
+        if sockets.unsent(self.id) <= OUTPUT_UNSENT {
+            return Ok(());
+        }
+        self.place.sent.set(false);
+        sockets.tell_when_sent(self.id);
+        drop(sockets);
+        poll_fn(|context| {
+            if self.place.sent.get() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.place.killed.get() {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+            if self.place.ended.get()
+                && let Some(error) = self.place.broken.take()
+            {
+                return Poll::Ready(Err(error));
+            }
+            self.place.waker.set(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await
     }
+}
 
-    /// Ends the stream from elsewhere.
-    pub async fn shut(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Both).await;
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Some(slot) = self.net.places.borrow_mut().get_mut(self.id.index()) {
+            *slot = None;
+        }
+        let mut sockets = self.net.sockets.borrow_mut();
+        if self.place.killed.get() {
+            sockets.close(self.id);
+        } else {
+            sockets.close_when_sent(self.id);
+        }
     }
 }

@@ -16,7 +16,7 @@ fn pair() -> (Rc<OwnedFd>, UnixStream) {
     (Rc::new(ours.into()), theirs)
 }
 
-async fn next(ring: &mut Ring) -> Completion {
+async fn next(ring: &Ring) -> Completion {
     loop {
         if let Some(completion) = ring.completion() {
             return completion;
@@ -28,9 +28,9 @@ async fn next(ring: &mut Ring) -> Completion {
 #[test]
 fn a_thread_wakes_a_core_that_sleeps() {
     run(async {
-        let mut ring = Ring::new().unwrap();
+        let ring = Ring::new().unwrap();
         for pause in [0, 1, 2, 5, 20] {
-            let waker = ring.waker().clone();
+            let waker = ring.waker();
             let flag = Arc::new(std::sync::atomic::AtomicBool::new(false));
             let (set, started) = (Arc::clone(&flag), Instant::now());
             let thread = std::thread::spawn(move || {
@@ -51,9 +51,9 @@ fn a_thread_wakes_a_core_that_sleeps() {
 #[test]
 fn timers_of_the_executor_are_served_while_the_core_sleeps() {
     run(async {
-        let mut ring = Ring::new().unwrap();
+        let ring = Ring::new().unwrap();
         let fired = Rc::new(std::cell::Cell::new(false));
-        let (set, waker) = (Rc::clone(&fired), ring.waker().clone());
+        let (set, waker) = (Rc::clone(&fired), ring.waker());
         spawn_local(async move {
             glommio::timer::sleep(Duration::from_millis(10)).await;
             set.set(true);
@@ -69,7 +69,7 @@ fn timers_of_the_executor_are_served_while_the_core_sleeps() {
 #[test]
 fn a_busy_core_still_serves_the_timers_of_the_executor() {
     run(async {
-        let mut ring = Ring::new().unwrap();
+        let ring = Ring::new().unwrap();
         let fired = Rc::new(std::cell::Cell::new(false));
         let set = Rc::clone(&fired);
         spawn_local(async move {
@@ -91,10 +91,10 @@ fn other_tasks_write_files_through_the_ring_of_a_sleeping_core() {
     let path = directory.path().join("f");
     let file = Arc::new(File::create_new(&path).unwrap());
     run(async {
-        let mut ring = Ring::new().unwrap();
+        let ring = Ring::new().unwrap();
         let requests = ring.requests();
         let done = Rc::new(std::cell::Cell::new(false));
-        let (set, waker) = (Rc::clone(&done), ring.waker().clone());
+        let (set, waker) = (Rc::clone(&done), ring.waker());
         spawn_local(async move {
             // By now the core sleeps.
             glommio::timer::sleep(Duration::from_millis(5)).await;
@@ -122,7 +122,7 @@ fn other_tasks_write_files_through_the_ring_of_a_sleeping_core() {
 #[test]
 fn arrivals_are_whole_when_the_pool_runs_out() {
     run(async {
-        let mut ring = Ring::new().unwrap();
+        let ring = Ring::new().unwrap();
         let (ours, mut theirs) = pair();
         let total = usize::from(RING_BUFFERS) * RING_BUFFER_BYTES * 3;
         let writing = std::thread::spawn(move || {
@@ -132,11 +132,11 @@ fn arrivals_are_whole_when_the_pool_runs_out() {
         ring.start(Operation::Receive(Rc::clone(&ours)), 9);
         let (mut position, mut held, mut ran_out) = (0, Vec::new(), 0);
         while position < total {
-            let Completion { tag, result, ended } = next(&mut ring).await;
+            let Completion { tag, result, ended } = next(&ring).await;
             assert_eq!(tag, 9);
             match result {
                 Ok(Outcome::Received(arrival)) => {
-                    for byte in ring.bytes(&arrival) {
+                    for byte in ring.bytes(&arrival).iter() {
                         assert_eq!(*byte, (position % 249) as u8, "at {position}");
                         position += 1;
                     }
@@ -161,7 +161,7 @@ fn arrivals_are_whole_when_the_pool_runs_out() {
 #[test]
 fn more_operations_than_entries_fit() {
     run(async {
-        let mut ring = Ring::new().unwrap();
+        let ring = Ring::new().unwrap();
         let count = u64::from(RING_ENTRIES) * 3;
         for tag in 0..count {
             let nothing = Operation::Wait(Box::new(Timespec::from(Duration::from_millis(1))));
@@ -169,7 +169,7 @@ fn more_operations_than_entries_fit() {
         }
         let mut tags: Vec<u64> = Vec::new();
         while (tags.len() as u64) < count {
-            let completion = next(&mut ring).await;
+            let completion = next(&ring).await;
             assert!(completion.ended.is_some() && completion.result.is_err());
             tags.push(completion.tag);
         }
@@ -181,15 +181,15 @@ fn more_operations_than_entries_fit() {
 #[test]
 fn a_ring_with_work_under_way_ends_and_closes_its_descriptors() {
     let mut theirs = run(async {
-        let mut ring = Ring::new().unwrap();
+        let ring = Ring::new().unwrap();
         let (ours, theirs) = pair();
         ring.start(Operation::Receive(Rc::clone(&ours)), 1);
         let cancelled = ring.start(Operation::Receive(Rc::clone(&ours)), 2);
         ring.start(Operation::Send(ours, vec![1; 64 << 20], 0), 3);
         ring.cancel(cancelled);
-        let mut completion = next(&mut ring).await;
+        let mut completion = next(&ring).await;
         while completion.tag != 2 {
-            completion = next(&mut ring).await;
+            completion = next(&ring).await;
         }
         assert!(completion.ended.is_some());
         theirs
@@ -201,9 +201,9 @@ fn a_ring_with_work_under_way_ends_and_closes_its_descriptors() {
 #[test]
 fn an_idle_core_costs_nothing() {
     run(async {
-        let mut ring = Ring::new().unwrap();
+        let ring = Ring::new().unwrap();
         let mut turns = 0;
-        let (waker, started) = (ring.waker().clone(), Instant::now());
+        let (waker, started) = (ring.waker(), Instant::now());
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(100));
             waker.wake();

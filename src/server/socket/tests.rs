@@ -38,7 +38,8 @@ fn serve<T: Send + 'static>(
         let mut sockets = Sockets::new().unwrap();
         assert_eq!(sockets.listen(listener.into()), 0);
         loop {
-            sockets.turn(|_| false).await.unwrap();
+            let ring = sockets.ring();
+            ring.turn(|_| sockets.has_notices()).await.unwrap();
             while let Some(event) = sockets.next() {
                 let seen = match event {
                     Event::Accepted(_, socket) => Seen::Open(sockets.adopt(socket)),
