@@ -139,7 +139,6 @@ fn adopt(core: &Rc<Core>, accepted: OwnedFd) {
             let _ = socket.write_all(&line).await;
         } else {
             let client = introduce(&core, &socket);
-            *client.end.borrow_mut() = Some(socket.ender());
             let id = client.session.borrow().id;
             core.clients.add(&client);
             connection::serve(Rc::clone(&core), client, socket).await;

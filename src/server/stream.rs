@@ -12,7 +12,6 @@ use std::task::{Poll, Waker};
 
 use crate::limits::{INPUT_WAITING, OUTPUT_UNSENT};
 use crate::resp::buffer::Buffer;
-use crate::server::clients::Ender;
 use crate::server::core::Core;
 use crate::server::listen;
 use crate::server::ring::Ring;
@@ -33,8 +32,8 @@ struct Place {
     /// Nothing more comes; an error if the connection broke.
     ended: Cell<bool>,
     broken: Cell<Option<io::Error>>,
-    /// Ended from here: what is unsent is dropped.
-    killed: Cell<bool>,
+    /// A write waits for a client that does not read.
+    stuck: Cell<bool>,
     paused: Cell<bool>,
     sent: Cell<bool>,
     waker: Cell<Option<Waker>>,
@@ -144,7 +143,8 @@ pub async fn drive(core: Rc<Core>) {
     }
 }
 
-/// A connected client. Dropped, it closes when what was written has gone.
+/// A connected client. Dropped, it closes when what was written has gone; at once if a write
+/// was given up because the client does not read.
 pub struct Socket {
     net: Rc<Net>,
     id: SocketId,
@@ -186,22 +186,12 @@ impl Socket {
         self.local.clone()
     }
 
-    /// Ends the connection from elsewhere: its task reads the end, its output is dropped.
-    pub fn ender(&self) -> Ender {
-        let place = Rc::clone(&self.place);
-        Ender(Box::new(move || {
-            place.killed.set(true);
-            place.ended.set(true);
-            place.wake();
-        }))
-    }
-
     /// Reads what there is into the buffer; 0 at the end.
     pub async fn read(&mut self, buffer: &mut Buffer) -> io::Result<usize> {
         let read = poll_fn(|context| {
             let mut input = self.place.input.borrow_mut();
             let read = input.len();
-            if read > 0 && !self.place.killed.get() {
+            if read > 0 {
                 buffer.fill(&input);
                 input.clear();
                 if input.capacity() > INPUT_WAITING {
@@ -233,14 +223,13 @@ impl Socket {
             return Ok(());
         }
         self.place.sent.set(false);
+        self.place.stuck.set(true);
         sockets.tell_when_sent(self.id);
         drop(sockets);
         poll_fn(|context| {
             if self.place.sent.get() {
+                self.place.stuck.set(false);
                 return Poll::Ready(Ok(()));
-            }
-            if self.place.killed.get() {
-                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
             if self.place.ended.get()
                 && let Some(error) = self.place.broken.take()
@@ -260,7 +249,7 @@ impl Drop for Socket {
             *slot = None;
         }
         let mut sockets = self.net.sockets.borrow_mut();
-        if self.place.killed.get() {
+        if self.place.stuck.get() {
             sockets.close(self.id);
         } else {
             sockets.close_when_sent(self.id);
