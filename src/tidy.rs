@@ -21,6 +21,8 @@ const RATCHET: &[(&str, &str, usize, &str)] = &[
     ("src/persist/segment.rs", "layers", 1, "appends arguments as RESP"),
     // The tool prints ids and sizes of files.
     ("src/bin/check.rs", "layers", 2, "ids and sizes of what it prints"),
+    // A future of the pool or of a ticket is awaited by tasks that know no core.
+    ("src/server/elsewhere.rs", "banned", 1, "counts what a thread awaits, for its ring"),
     // To become enums.
     ("src/commands/absent.rs", "boolean", 1, "synced or not"),
     ("src/commands/transaction.rs", "boolean", 1, "from this machine or not"),

@@ -118,6 +118,8 @@ struct Inner {
     requests: Requests,
     /// When glommio last had its turn.
     served: Instant,
+    /// The core's task, while it sleeps through glommio.
+    asleep: Option<Waker>,
 }
 
 struct Slot {
@@ -253,6 +255,7 @@ impl Inner {
             sleeper,
             requests: Requests::default(),
             served: Instant::now(),
+            asleep: None,
         };
         ring.listen_to_wakes();
         Ok(ring)
@@ -326,14 +329,15 @@ impl Inner {
     }
 
     fn poll_sleep(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.requests.wait(context.waker()) {
-            self.sleeper.poll(context)
-        } else {
-            Poll::Ready(())
+        if !self.requests.wait(context.waker()) || !self.ring.submission().is_empty() {
+            return Poll::Ready(());
         }
+        self.asleep = Some(context.waker().clone());
+        self.sleeper.poll(context)
     }
 
     fn wake_up(&mut self) -> io::Result<()> {
+        self.asleep = None;
         self.ring.completion().disable_eventfd();
         self.take_requests();
         self.enter(Until::Now)
@@ -376,6 +380,10 @@ impl Inner {
     }
 
     fn push(&mut self, entry: squeue::Entry) {
+        // A task that runs while the core's own sleeps (a reply that had waited for the log).
+        if let Some(core) = self.asleep.take() {
+            core.wake();
+        }
         if self.overflow.is_empty() && self.try_push(&entry) {
             return;
         }

@@ -299,12 +299,12 @@ impl Sockets {
     fn digest(&mut self, completion: Completion) -> Option<Happened> {
         let Completion { tag, result, ended } = completion;
         match (Tag::unpack(tag), ended) {
-            (Tag::Accept(listener), ended) => self.accepted(listener, result, ended.is_some()),
+            (Tag::Accept(listener), ended) => self.accepted(listener, result, ended),
             (Tag::Retry(listener), _) => {
                 self.accept(listener);
                 None
             }
-            (Tag::Receive(index), ended) => self.received(index, result, ended.is_some()),
+            (Tag::Receive(index), ended) => self.received(index, result, ended),
             (Tag::Send(index), Some(Operation::Send(_, bytes, from))) => {
                 self.sent(index, result, bytes, from)
             }
@@ -316,11 +316,11 @@ impl Sockets {
         &mut self,
         listener: usize,
         result: io::Result<Outcome>,
-        ended: bool,
+        ended: Option<Operation>,
     ) -> Option<Happened> {
         let failed = match result {
             Ok(Outcome::Accepted(socket)) => {
-                if ended {
+                if ended.is_some() {
                     self.accept(listener);
                 }
                 return Some(Happened::Accepted(listener, socket));
@@ -341,10 +341,10 @@ impl Sockets {
         &mut self,
         index: u32,
         result: io::Result<Outcome>,
-        ended: bool,
+        ended: Option<Operation>,
     ) -> Option<Happened> {
         let (id, socket) = self.socket(index);
-        if ended {
+        if ended.is_some() {
             socket.receiving = None;
         }
         if socket.closing != Closing::No {

@@ -216,3 +216,26 @@ fn an_idle_core_costs_nothing() {
         assert!(turns < 10, "{turns} turns in 100 ms without an event");
     });
 }
+
+/// A reply that waited for the disk is queued by a task while the core's own sleeps.
+#[test]
+fn what_another_task_starts_reaches_the_kernel_at_once() {
+    run(async {
+        let ring = Ring::new().unwrap();
+        let (ours, mut theirs) = pair();
+        let (other, started) = (ring.clone(), Instant::now());
+        spawn_local(async move {
+            glommio::timer::sleep(Duration::from_millis(10)).await;
+            other.start(Operation::Send(ours, b"late".to_vec(), 0), 5);
+        })
+        .detach();
+        let reading = std::thread::spawn(move || {
+            let mut bytes = [0; 4];
+            io::Read::read_exact(&mut theirs, &mut bytes).unwrap();
+            bytes
+        });
+        assert_eq!(next(&ring).await.tag, 5);
+        assert!(started.elapsed() < Duration::from_secs(5));
+        assert_eq!(&reading.join().unwrap(), b"late");
+    });
+}

@@ -26,6 +26,18 @@ enum Done {
     No,
 }
 
+/// The next event, without what it borrows; new connections are adopted.
+fn look(sockets: &mut Sockets) -> Option<Seen> {
+    let accepted = match sockets.next()? {
+        Event::Accepted(_, socket) => socket,
+        Event::Received(id, bytes) => return Some(Seen::Bytes(id, bytes.to_vec())),
+        Event::Ended(id, error) => return Some(Seen::Ended(id, error.is_some())),
+        Event::Sent(id) => return Some(Seen::Sent(id)),
+        Event::AcceptFailed(_, error) => panic!("{error}"),
+    };
+    Some(Seen::Open(sockets.adopt(accepted)))
+}
+
 /// Runs a core until its handler is done, and the client beside it.
 fn serve<T: Send + 'static>(
     client: impl FnOnce(SocketAddr) -> T + Send + 'static,
@@ -40,14 +52,7 @@ fn serve<T: Send + 'static>(
         loop {
             let ring = sockets.ring();
             ring.turn(|_| sockets.has_notices()).await.unwrap();
-            while let Some(event) = sockets.next() {
-                let seen = match event {
-                    Event::Accepted(_, socket) => Seen::Open(sockets.adopt(socket)),
-                    Event::Received(id, bytes) => Seen::Bytes(id, bytes.to_vec()),
-                    Event::Ended(id, error) => Seen::Ended(id, error.is_some()),
-                    Event::Sent(id) => Seen::Sent(id),
-                    Event::AcceptFailed(_, error) => panic!("{error}"),
-                };
+            while let Some(seen) = look(&mut sockets) {
                 if handler(&mut sockets, seen) == Done::Yes {
                     return;
                 }
