@@ -140,6 +140,7 @@ pub const SNAPSHOT_BEHIND: usize = 4 << 20;
 
 /// Bytes of pre-images that may wait on one shard; above it writers help to encode them.
 pub const PREIMAGE_CAP: usize = 4 << 20;
+
 // How the bounds depend on each other.
 const _: () = {
     // Spans are 32 bits wide, and count from the start of the request that is being read.
@@ -148,21 +149,8 @@ const _: () = {
     assert!(STRING_MAX + INLINE_MAX < QUERY_BUFFER_MAX);
     // An inline request is given up on before the buffer that holds it is.
     assert!(INLINE_MAX < QUERY_BUFFER_MAX);
-    // Ten thousand strangers with the largest request each stay below 2 GiB.
-    assert!(UNAUTHENTICATED_ARGS_MAX * UNAUTHENTICATED_BULK_MAX < (2 << 30) / 10_000);
-    assert!(UNAUTHENTICATED_ARGS_MAX < SPANS_KEEP && SPANS_KEEP < ARGS_MAX);
-    // A MULTI may queue at least one request of the largest size.
-    assert!(QUEUED_BYTES_MAX >= QUERY_BUFFER_MAX && QUEUED_COMMANDS_MAX >= ARGS_MAX);
-};
-
-// How the bounds depend on each other.
-const _: () = {
-    // Spans are 32 bits wide, and count from the start of the request that is being read.
-    assert!(QUERY_BUFFER_MAX <= u32::MAX as usize);
-    // The longest argument must be able to arrive.
-    assert!(STRING_MAX + INLINE_MAX < QUERY_BUFFER_MAX);
-    // One read fits a buffer that is kept, and so does the longest inline request.
-    assert!(READ_SIZE <= READ_BUFFER_KEEP && INLINE_MAX <= READ_BUFFER_KEEP);
+    // One arrival fits a buffer that is kept, and so does the longest inline request.
+    assert!(RING_BUFFER_BYTES <= READ_BUFFER_KEEP && INLINE_MAX <= READ_BUFFER_KEEP);
     // Ten thousand strangers with the largest request each stay below 2 GiB.
     assert!(UNAUTHENTICATED_ARGS_MAX * UNAUTHENTICATED_BULK_MAX < (2 << 30) / 10_000);
     assert!(UNAUTHENTICATED_ARGS_MAX < SPANS_KEEP && SPANS_KEEP < ARGS_MAX);
