@@ -261,7 +261,7 @@ impl Sockets {
     }
 
     /// The next event of this pass. The bytes of the one before are gone.
-    pub fn next(&mut self) -> Option<Event<'_>> {
+    pub fn next_event(&mut self) -> Option<Event<'_>> {
         if let Some(arrival) = self.shown.take() {
             self.ring.give_back(arrival);
         }

@@ -4,7 +4,6 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -79,7 +78,7 @@ impl Net {
     /// Hands out what a turn has brought.
     fn dispatch(&self, core: &Rc<Core>) {
         loop {
-            let then = match self.sockets.borrow_mut().next() {
+            let then = match self.sockets.borrow_mut().next_event() {
                 Some(event) => self.hand_out(event),
                 None => return,
             };
@@ -212,20 +211,25 @@ impl Socket {
         Ok(read)
     }
 
-    /// Hands everything to the kernel's queue; waits only while the client reads too slowly.
-    pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut output = mem::take(&mut self.spare);
-        output.extend_from_slice(bytes);
+    /// Queues the bytes; says whether the client reads fast enough for more.
+    fn queue(&mut self, bytes: &[u8]) -> bool {
+        self.spare.extend_from_slice(bytes);
         let mut sockets = self.net.sockets.borrow_mut();
-        sockets.send(self.id, &mut output);
-        self.spare = output;
+        sockets.send(self.id, &mut self.spare);
         if sockets.unsent(self.id) <= OUTPUT_UNSENT {
-            return Ok(());
+            return true;
         }
         self.place.sent.set(false);
         self.place.stuck.set(true);
         sockets.tell_when_sent(self.id);
-        drop(sockets);
+        false
+    }
+
+    /// Hands everything to the kernel's queue; waits only while the client reads too slowly.
+    pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.queue(bytes) {
+            return Ok(());
+        }
         poll_fn(|context| {
             if self.place.sent.get() {
                 self.place.stuck.set(false);

@@ -61,8 +61,9 @@ fn kill_cycles(policy: &str, shards: u32, cycles: u64) {
     world.preload(&server);
     for cycle in 0..cycles {
         let mut found = world.run(&mut server, |server, stage| {
-            a_while(150, 300, &mut prng);
-            stage.busy(LEAST);
+            // Every other crash has a checkpoint behind it; the others may be in their first.
+            stage.busy(LEAST, cycle % 2);
+            a_while(0, 300, &mut prng);
             server.kill();
         });
         if cycle % 3 == 1 {
@@ -83,7 +84,6 @@ fn kill_cycles(policy: &str, shards: u32, cycles: u64) {
         found.extend(world.verify(&mut server.client(), Promise::Known));
         settle(cycle, seed, &found);
     }
-    assert!(world.checkpoints >= cycles / 2, "void: {} checkpoints", world.checkpoints);
 }
 
 /// The power goes under load. The kernel goes on, so the cut by epoch has to be asked for.
@@ -105,8 +105,8 @@ fn power_cycles(policy: &str, shards: u32, cycles: u64) {
         let longer = if policy != "always" && cycle % 4 == 3 { 4000 } else { 150 };
         let mut found = world.run(&mut server, |server, stage| {
             let switch = disk.switch();
+            stage.busy(LEAST, cycle % 2);
             a_while(longer, 300, &mut prng);
-            stage.busy(LEAST);
             cut = Instant::now();
             stage.dying.store(true, Ordering::SeqCst);
             switch.cut();

@@ -28,7 +28,7 @@ enum Done {
 
 /// The next event, without what it borrows; new connections are adopted.
 fn look(sockets: &mut Sockets) -> Option<Seen> {
-    let accepted = match sockets.next()? {
+    let accepted = match sockets.next_event()? {
         Event::Accepted(_, socket) => socket,
         Event::Received(id, bytes) => return Some(Seen::Bytes(id, bytes.to_vec())),
         Event::Ended(id, error) => return Some(Seen::Ended(id, error.is_some())),

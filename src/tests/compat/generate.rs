@@ -148,7 +148,8 @@ impl Generator {
         if self.prng.chance(1, 4) {
             words[0] = words[0].to_ascii_lowercase();
         }
-        let alone = words[0].eq_ignore_ascii_case(b"EXEC") || words[0].eq_ignore_ascii_case(b"DEBUG");
+        let alone =
+            words[0].eq_ignore_ascii_case(b"EXEC") || words[0].eq_ignore_ascii_case(b"DEBUG");
         if alone || !self.prng.chance(1, 30) {
             return;
         }

@@ -100,7 +100,10 @@ pub const FORMS: &[(u32, &str)] = &[
     (2, "CONFIG <GET nosuch|SET nosuch 1|FOO|GET|SET|SET maxmemory|RESETSTAT x>"),
     (2, "CONFIG GET <maxmemory|hash-max-listpack-*|proto-max-bulk-len|appendfsync>"),
     (1, "CONFIG SET <maxmemory abc|appendfsync foo|hash-max-listpack-entries abc|maxclients 0>"),
-    (2, "COMMAND GETKEYS <SET a b|MSET a b c d|MGET a b c|GET a b|FOO x|PING x|RENAME a b|COPY a b>"),
+    (
+        2,
+        "COMMAND GETKEYS <SET a b|MSET a b c d|MGET a b c|GET a b|FOO x|PING x|RENAME a b|COPY a b>",
+    ),
     (1, "COMMAND <FOO|GETKEYS|LIST FILTERBY PATTERN hget*|LIST FILTERBY|LIST FOO>"),
     // Refused DEBUG subcommands are not here: Redis queues them in a transaction, for it knows
     // none of them; a table of subcommands refuses them at once. EXEC has no arguments likewise.
