@@ -136,7 +136,7 @@ async fn write(core: &Core, job: &WriteJob) -> Result<(), DiskError> {
     if job.bytes().len() <= WRITE_IN_PLACE {
         file.write_now(job.bytes(), job.offset)
     } else {
-        file.write_all_at(job.bytes().to_vec(), job.offset).await.map(|_| ())
+        file.write_through(&core.requests, job.bytes().to_vec(), job.offset).await.map(|_| ())
     }
 }
 
@@ -166,7 +166,7 @@ pub async fn sync(core: &Rc<Core>) {
     let SyncJob { number } = job;
     let file = core.log_files.borrow().get(&number).cloned();
     let Some(file) = file else { unreachable!("a segment that is synced has its file open") };
-    match file.sync_data().await {
+    match file.sync_through(&core.requests).await {
         Ok(()) => {
             core.shared.syncs.fetch_add(1, Ordering::Relaxed);
             moved(core, |log| log.synced(job));

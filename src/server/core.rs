@@ -30,6 +30,7 @@ use crate::server::clients::Clients;
 use crate::server::clock::Clock;
 use crate::server::database::Database;
 use crate::server::mesh::{Answer, Port, ticket};
+use crate::server::requests::Requests;
 use crate::server::saver::Saver;
 use crate::server::shared::{Settings, Shared};
 use crate::server::signal::{Crowd, Signal};
@@ -118,6 +119,8 @@ pub struct Core {
     pub port: Port<Message>,
     /// The sockets.
     pub net: Rc<Net>,
+    /// The way of the log's writes and syncs to this core's ring.
+    pub requests: Requests,
     batch: RefCell<Vec<Message>>,
     /// The time.
     pub clock: Clock,
@@ -171,6 +174,7 @@ impl Core {
             log_files: RefCell::default(),
             saver: Saver::default(),
             advancing: Advancing::default(),
+            requests: net.requests(),
             net,
             batch: RefCell::default(),
             database,

@@ -1,11 +1,13 @@
 //! The only place that touches files: whole operations that loop, check and name what failed.
 //!
-//! Two ways to do the same thing, because they cost differently (figures of one 2-core machine,
+//! Three ways to do the same thing, because they cost differently (figures of one 2-core machine,
 //! ext4, 200 bytes): a write in place is 1 us of CPU and returns with the bytes in the page
 //! cache; handing it to another thread costs 15-40 us, and io_uring also hands buffered writes
-//! of ext4 and every fsync to a worker thread. So small writes of the log are made in place
-//! while the disk keeps up (`write_now`), and everything that may wait for the device (syncs,
-//! big writes, reads, renames, opening) runs on the executor's blocking pool.
+//! of ext4 and every fsync to a worker thread of the kernel. So small writes of the log are made
+//! in place while the disk keeps up (`write_now`); its big writes and its syncs go through the
+//! core's ring (`write_through`, `sync_through`), since a reply waits for them; and everything
+//! else that may wait for the device (bases, reads, renames, opening) runs on the executor's
+//! blocking pool.
 //!
 //! A future here owns its buffer until the work is done: dropping the future half way leaves
 //! the work running on the pool with everything it needs, so memory is never at risk. What is
@@ -28,6 +30,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::limits::{DISK_BLOCK, DISK_WRITE_MAX};
 use crate::server::elsewhere;
+use crate::server::requests::Requests;
 
 /// What was attempted on which path, and what the kernel said.
 #[derive(Debug)]
@@ -131,6 +134,24 @@ impl File {
         let attempt = self.attempt("sync")?;
         let file = Arc::clone(&self.file);
         attempt.end(pool(move || file.sync_data()).await)
+    }
+
+    /// The same as `write_all_at` on the core's own ring: its end is seen in the core's next turn,
+    /// without a thread of this process in between.
+    pub async fn write_through(
+        &self,
+        ring: &Requests,
+        bytes: Vec<u8>,
+        offset: u64,
+    ) -> Result<Vec<u8>, DiskError> {
+        let attempt = self.attempt("write")?;
+        attempt.end(ring.write_all_at(&self.file, bytes, offset).await)
+    }
+
+    /// The same as `sync_data` on the core's own ring.
+    pub async fn sync_through(&self, ring: &Requests) -> Result<(), DiskError> {
+        let attempt = self.attempt("sync")?;
+        attempt.end(ring.sync_data(&self.file).await)
     }
 
     /// Allocates and fills a range with zeros, so that later writes into it change no metadata

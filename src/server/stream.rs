@@ -13,6 +13,7 @@ use crate::limits::{INPUT_WAITING, OUTPUT_UNSENT};
 use crate::resp::buffer::Buffer;
 use crate::server::core::Core;
 use crate::server::listen;
+use crate::server::requests::Requests;
 use crate::server::ring::Ring;
 use crate::server::socket::{Event, SocketId, Sockets};
 
@@ -57,6 +58,11 @@ impl Net {
             places: RefCell::default(),
             next: Cell::new(0),
         }))
+    }
+
+    /// Where tasks of this core ask its ring for file operations.
+    pub fn requests(&self) -> Requests {
+        self.ring.requests()
     }
 
     /// Accepts on a listening socket; new connections go to `listen::accepted`.
