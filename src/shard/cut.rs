@@ -157,17 +157,29 @@ impl Shard {
         self.keys.abort();
     }
 
-    /// The checkpoint that was cut at `after` is durable. Says whether the log is healthy.
+    /// The checkpoint that was cut at `after` is durable. Says whether the log is healthy and keeps
+    /// its promises again.
     pub fn checkpointed(&mut self, after: Lsn, logs: bool) -> bool {
         self.changes = self.journal.last().0.saturating_sub(after.0);
         if !logs {
             self.journal.set_log(None);
         }
-        let healthy = self.journal.log_mut().is_none_or(SegmentWriter::heal);
-        if healthy && self.gate.is_broken() {
+        let log = self.journal.log_mut().is_none_or(SegmentWriter::heal);
+        if !self.gate.is_broken() {
+            return log;
+        }
+        // A transaction that was refused after the cut is held, and nobody will settle it: the next
+        // checkpoint has it. While the gate is broken no other comes.
+        let healthy = log && !self.gate.holds_after(after);
+        if healthy {
             self.gate.heal(after);
         }
         healthy
+    }
+
+    /// Is neither the log nor the gate broken?
+    pub fn keeps_promises(&self) -> bool {
+        !self.gate.is_broken() && self.journal.log().is_none_or(|log| log.fault().is_none())
     }
 
     /// Writers have displaced more than may wait: they help to encode until it is less again.

@@ -139,21 +139,30 @@ impl Shard {
         watched.iter().all(|watch| self.keys.unchanged(watch.db, &watch.key, watch.version))
     }
 
-    /// The handler itself: its reply is in `out`, its effect is returned and not yet logged.
-    pub(in crate::shard) fn handle(&mut self, request: Request<'_>, out: &mut Vec<u8>) -> Effect {
+    /// Refuses a write while writes are refused; runs any other command.
+    fn handle(&mut self, request: Request<'_>, out: &mut Vec<u8>) -> Effect {
+        if let Writes::Refused(error) = &self.writes
+            && request.command.flags.has(Flags::WRITE)
+        {
+            self.keys.begin(self.now, self.journal.next());
+            Reply::new(out, request.proto).error(error);
+            self.counters.rejected(request.command.name);
+            return Effect::Nothing;
+        }
+        self.perform(request, out)
+    }
+
+    /// The handler itself: its reply is in `out`, its effect is returned and not yet logged. A
+    /// transaction over several shards comes here past the refusal: it was refused at its claim or
+    /// not at all. If the log broke since, refusing it on the shards that know already, and not on
+    /// those that have run their share, would leave half of it for the checkpoint that heals.
+    pub(in crate::shard) fn perform(&mut self, request: Request<'_>, out: &mut Vec<u8>) -> Effect {
         let mut reply = Reply::new(out, request.proto);
         let Run::Keys(handler) = request.command.run else {
             reply.error(&Error::err("command is not allowed here"));
             return Effect::Nothing;
         };
         self.keys.begin(self.now, self.journal.next());
-        if let Writes::Refused(error) = &self.writes
-            && request.command.flags.has(Flags::WRITE)
-        {
-            reply.error(error);
-            self.counters.rejected(request.command.name);
-            return Effect::Nothing;
-        }
         let mut call = Call {
             keys: &mut self.keys,
             db: request.db,

@@ -7,7 +7,11 @@
 //!
 //! A transaction over several shards is *held* from its commit here until it is known to be durable
 //! at all its participants: recovery drops a transaction that some participant lacks together with
-//! everything after it on its shards, so nothing after it may be acknowledged before that.
+//! everything after it on its shards, so nothing after it may be acknowledged before that. Nor is a
+//! later transaction durable at all its participants before that: on the shard that they share it
+//! would be dropped, and then everywhere, with what follows it there. So a part counts as safe only
+//! once no hold stands before it. That ends, since the shards commit transactions in one order
+//! (locks.rs).
 //!
 //! After a failed write or sync the gate is *broken* until a new checkpoint heals it: what is not
 //! acknowledged by then is refused, never silently promised.
@@ -117,6 +121,17 @@ impl Gate {
         }
     }
 
+    /// Can the part of a transaction that was committed at `lsn` be lost no more, unless another
+    /// participant loses its own?
+    pub fn is_safe_part(&self, lsn: Lsn) -> bool {
+        self.is_safe(lsn) && self.holds.range(..lsn).next().is_none()
+    }
+
+    /// Is a transaction held that was committed after `lsn`?
+    pub fn holds_after(&self, lsn: Lsn) -> bool {
+        self.holds.range(lsn.next()..).next().is_some()
+    }
+
     /// May a reply that depends on the effects up to `requires` leave?
     pub fn release(&self, requires: Lsn) -> Release {
         let held = self.holds.first_key_value().is_some_and(|(first, _)| *first <= requires);
@@ -156,7 +171,8 @@ mod tests {
         gate.hold(Lsn(9), TxId(2));
         assert_eq!(gate.release(Lsn(6)), Release::Now);
         assert_eq!(gate.release(Lsn(7)), Release::Wait);
-        assert!(gate.is_safe(Lsn(7)));
+        assert!(gate.is_safe_part(Lsn(7)) && !gate.is_safe_part(Lsn(9)));
+        assert!(gate.holds_after(Lsn(8)) && !gate.holds_after(Lsn(9)));
         gate.settle(TxId(2));
         assert_eq!(gate.release(Lsn(10)), Release::Wait);
         gate.settle(TxId(1));

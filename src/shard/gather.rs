@@ -44,7 +44,7 @@ impl Shard {
         scratch.now = self.now;
         let before: Vec<_> = keys.iter().map(|name| scratch.rebuilt(name)).collect();
         let mut out = Vec::new();
-        let effect = scratch.handle(Request::of(item, proto), &mut out);
+        let effect = scratch.perform(Request::of(item, proto), &mut out);
         if effect == Effect::Nothing {
             return (out, Vec::new());
         }

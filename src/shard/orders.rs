@@ -98,6 +98,7 @@ impl Shard {
             true => Claim::whole(),
             false => self.locks.claim(keys.iter().map(|(db, key)| (*db, &key[..]))),
         };
+        let claim = if writes { claim.to_write() } else { claim };
         let ticket = self.locks.enter(claim);
         let part = Part { ticket, effects: Vec::new(), touched: keys, whole, observed: Lsn(0) };
         self.parts.insert(tx, part);
@@ -123,7 +124,7 @@ impl Shard {
         let mut replies = Vec::with_capacity(items.len());
         for (number, item) in items {
             let mut out = Vec::new();
-            let effect = self.handle(Request::of(&item, proto), &mut out);
+            let effect = self.perform(Request::of(&item, proto), &mut out);
             self.note_observed(tx);
             if let Some(part) = self.parts.get_mut(&tx) {
                 note(&mut part.effects, effect, item.args.args(), item.db);
@@ -158,7 +159,7 @@ impl Shard {
     /// What the server is to answer now to `Ending`, or nothing while the log has to be waited for.
     pub fn ended(&self, ending: Ending, broken: impl FnOnce() -> Error) -> Option<Outcome> {
         match ending {
-            Ending::Safe(lsn) if self.gate.is_safe(lsn) => Some(Outcome::Safe),
+            Ending::Safe(lsn) if self.gate.is_safe_part(lsn) => Some(Outcome::Safe),
             Ending::Safe(_) if self.gate.is_broken() => Some(Outcome::Refused(broken())),
             Ending::Safe(_) => None,
             Ending::Acknowledged(lsn) => match self.gate.release(lsn) {
