@@ -347,7 +347,7 @@ fn scan_segment(dir: &Path, shard: ShardId, segment: &Segment) -> Result<Scanned
 type Checked<T> = Result<Result<T, StorageFault>, Trouble>;
 
 fn replay_all(dir: &Path, replay: &recovery::Replay) -> Checked<()> {
-    let recovery::Replay { path, id, first, end } = replay;
+    let recovery::Replay { path, id, first, end, .. } = replay;
     let reader = SegmentReader::new(path, *id, *first, end.length, Some(end.next));
     read_records(dir, path, reader, |record| Ok(walk(record)))
 }

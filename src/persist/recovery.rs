@@ -112,6 +112,10 @@ pub struct Replay {
     pub first: Lsn,
     /// Where to stop.
     pub end: End,
+    /// From here to the end the bytes are not known to be durable. They have to be written again
+    /// before they are synced: if a sync of them failed, the page cache has them as clean, and the
+    /// next sync succeeds without a write.
+    pub doubtful: u64,
 }
 
 /// Bytes that are not the database any more: from `offset` to the end of the file.
@@ -365,6 +369,7 @@ impl ShardPlan {
                 self.cuts.push(Cut { path: replay.path.clone(), offset, lsn, row });
             }
             replay.end = End { length: offset, next: lsn };
+            replay.doubtful = replay.doubtful.min(offset);
         }
     }
 }

@@ -106,6 +106,13 @@ pub struct Scanned {
     pub parts: Vec<Part>,
 }
 
+impl Scanned {
+    /// The records before this offset are durable, by the word of later ones.
+    pub fn proven(&self) -> u64 {
+        self.marks.first().map_or(self.length, |mark| mark.offset)
+    }
+}
+
 /// The first pass.
 #[derive(Debug)]
 pub struct SegmentScan {

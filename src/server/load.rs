@@ -217,7 +217,7 @@ async fn replay_segment(
     target: &mut Target<'_>,
     replay: &Replay,
 ) -> Result<(), String> {
-    let Replay { path, id, first, end } = replay;
+    let Replay { path, id, first, end, .. } = replay;
     let mut reader = SegmentReader::new(path.clone(), *id, *first, end.length, Some(end.next));
     let mut blocks = open(core, path).await?;
     let mut block = Vec::with_capacity(DISK_BLOCK);
@@ -281,14 +281,29 @@ pub async fn finish(core: &Rc<Core>, found: &Found) -> Result<(), String> {
     Ok(())
 }
 
-/// What is kept of the old log may so far be in the page cache alone.
+/// What is kept of the old log may so far be in the page cache alone, and even count as clean
+/// there: so what is doubtful is written once more, in place, before it is synced.
 async fn sync_kept(core: &Core, plan: &Plan) -> Result<(), String> {
     for replay in plan.shards.iter().flat_map(|shard| &shard.replay) {
-        let path = core.database.directory.join(&replay.path);
-        let file = File::open(&path, Open::Write).await.map_err(|error| error.to_string())?;
-        file.sync_data().await.map_err(|error| error.to_string())?;
+        write_again(core, replay).await.map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+async fn write_again(core: &Core, replay: &Replay) -> Result<(), DiskError> {
+    let file = File::open(&core.database.directory.join(&replay.path), Open::Write).await?;
+    let (mut block, mut at) = (Vec::with_capacity(DISK_BLOCK), replay.doubtful);
+    while at < replay.end.length {
+        let left = usize::try_from(replay.end.length - at).unwrap_or(DISK_BLOCK);
+        block = file.read_at(block, at, left.min(DISK_BLOCK)).await?;
+        if block.is_empty() {
+            break;
+        }
+        let count = block.len() as u64;
+        block = file.write_all_at(block, at).await?;
+        at += count;
+    }
+    file.sync_data().await
 }
 
 fn progress(core: &Core) {

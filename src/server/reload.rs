@@ -90,6 +90,7 @@ fn plan_of(core: &Core, files: &crate::persist::manifest::ShardFiles) -> ShardPl
             id: segment.id(core.id),
             first,
             end,
+            doubtful: end.length,
         });
     }
     plan

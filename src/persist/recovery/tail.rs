@@ -63,7 +63,9 @@ pub(super) fn walk(
     for (i, (segment, scan)) in files.segments.iter().zip(scans).enumerate() {
         let replay = |first: Lsn, end: End| {
             let (path, id) = (segment.path.clone(), segment.id(shard));
-            Replay { path, id, first, end }
+            // An end stands in a manifest only once all before it is durable.
+            let known = if segment.end.is_some() { end.length } else { scan.proven() };
+            Replay { path, id, first, end, doubtful: known.min(end.length) }
         };
         if let Some(broken) = &mut broken {
             if scan.records > 0 {

@@ -100,7 +100,7 @@ impl Disk {
         let mut all = Vec::new();
         for shard in &plan.shards {
             let (mut keys, mut next) = (Vec::new(), None);
-            for Replay { path, id, first, end } in &shard.replay {
+            for Replay { path, id, first, end, .. } in &shard.replay {
                 assert!(next.is_none_or(|next| next == *first), "{shard:?}");
                 let end_lsn = Some(end.next);
                 let mut reader =
