@@ -66,7 +66,10 @@ pub async fn sync_every_second(core: Rc<Core>) {
         if last != seen {
             seen = last;
             let began = Instant::now();
-            sync_round(&core).await;
+            if !sync_round(&core).await {
+                // Not proven yet, and perhaps nothing more comes that would be a reason to sync.
+                seen.clear();
+            }
             let late = began.elapsed() > Duration::from_secs(1);
             core.shared.delayed_syncs.fetch_add(u64::from(late), Ordering::Relaxed);
         }
@@ -75,8 +78,12 @@ pub async fn sync_every_second(core: Rc<Core>) {
 
 /// Makes everything that was appended before the call durable on all shards, and then says so in
 /// the log itself: after a power cut recovery keeps what is proven complete on every shard, and an
-/// idle log would prove nothing. Core 0 runs it.
-pub async fn sync_round(core: &Rc<Core>) {
+/// idle log would prove nothing. Says whether it is proven: not when a write or another sync was in
+/// flight somewhere. Core 0 runs it.
+pub async fn sync_round(core: &Rc<Core>) -> bool {
+    if core.shard.borrow().log().is_none() {
+        return true;
+    }
     let epoch = Advance::begin(core).await.advance().await;
     let mut syncing = Vec::new();
     for shard in (0..core.shards).map(ShardId) {
@@ -90,15 +97,31 @@ pub async fn sync_round(core: &Rc<Core>) {
     for sync in syncing {
         sync.await;
     }
-    if core.shared.durable_epoch().0 + 1 < epoch.0 {
-        // A write or another sync was in flight somewhere: the next round covers it.
-        return;
+    core.shared.durable_epoch().0 + 1 >= epoch.0 && commit(core).await
+}
+
+/// Repeats rounds until one is proven, or the log turns out to be broken. Core 0 runs it.
+pub async fn sync_for_certain(core: &Rc<Core>) {
+    while !sync_round(core).await && !core.shared.is_broken() {
+        glommio::timer::sleep(Duration::from_millis(1)).await;
     }
-    if let Some(log) = core.shard.borrow_mut().log_mut() {
+}
+
+/// Makes a record durable that carries the present figures; says whether it is.
+async fn commit(core: &Rc<Core>) -> bool {
+    let segment = core.shard.borrow_mut().log_mut().map(|log| {
         log.append_commit();
-    }
+        log.id().number
+    });
     while write_once(core).await {}
-    sync(core).await;
+    let synced = sync(core).await;
+    if synced.is_none() || synced == segment {
+        return synced == segment;
+    }
+    // A cut has come between the shards' syncs and the record: the sync was that of the segment
+    // before, and the record is in the next one.
+    while write_once(core).await {}
+    sync(core).await == segment
 }
 
 /// What records say about this moment.
@@ -156,25 +179,27 @@ pub async fn flush(core: &Rc<Core>) {
     }
 }
 
-/// Syncs what has been written, unless a sync is in flight.
-pub async fn sync(core: &Rc<Core>) {
+/// Syncs what has been written, unless a sync is in flight; says which segment it has synced.
+pub async fn sync(core: &Rc<Core>) -> Option<u64> {
     let job = core.shard.borrow_mut().log_mut().and_then(|log| log.take_sync());
     let Some(job) = job else {
         publish(core);
-        return;
+        return None;
     };
     let SyncJob { number } = job;
     let file = core.log_files.borrow().get(&number).cloned();
     let Some(file) = file else { unreachable!("a segment that is synced has its file open") };
-    match file.sync_through(&core.requests).await {
+    let result = file.sync_through(&core.requests).await;
+    match &result {
         Ok(()) => {
             core.shared.syncs.fetch_add(1, Ordering::Relaxed);
             moved(core, |log| log.synced(job));
         }
-        Err(error) => fail(core, number, 0, &error).await,
+        Err(error) => fail(core, number, 0, error).await,
     }
     close_finished(core).await;
     publish(core);
+    result.ok().map(|()| number)
 }
 
 /// Something has become written or durable.
@@ -220,6 +245,10 @@ pub async fn break_log(core: &Rc<Core>, reason: String, line: &str) {
     log::warning(format!("The log is broken, writes are refused until it is healed: {line}"));
     core.shared.set_fault(reason);
     core.on_all(|core| {
+        if !core.shared.is_broken() {
+            // A checkpoint was faster than the news, and has healed it.
+            return;
+        }
         let mut shard = core.shard.borrow_mut();
         shard.gate.break_log();
         shard.writes = Writes::Refused(core.shared.fault());

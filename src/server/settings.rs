@@ -29,7 +29,7 @@ pub async fn set(core: &Rc<Core>, pairs: &[(String, Vec<u8>)]) -> Result<(), Err
     put_in_force(core, &new).await;
     if new.appendfsync == Fsync::Always && old.appendfsync != Fsync::Always {
         // From its `+OK` on, `always` holds for what came before as well.
-        core.on_async(ShardId(0), |core| async move { aof::sync_round(&core).await }).await;
+        core.on_async(ShardId(0), |core| async move { aof::sync_for_certain(&core).await }).await;
     }
     if new.appendonly != old.appendonly {
         // Switching on makes a checkpoint whose cut begins the log; switching off makes one that
