@@ -105,6 +105,9 @@ async fn make(
         }
     };
     let manifest = committed(core, &prepared, generation, &cut, &nexts, &bases);
+    // The names of the bases are younger than the last sync of their directory.
+    let directory = core.database.directory.join(names::directory(generation));
+    disk::sync_dir(&directory).await.map_err(|error| error.to_string())?;
     write_manifest(core, manifest).await.map_err(|error| error.to_string())?;
     heal(core, &cut, logs).await;
     tidy(core).await;
@@ -278,6 +281,13 @@ async fn heal(core: &Rc<Core>, cut: &Cuts, logs: bool) {
         .await;
     if core.shared.is_broken() && healthy.iter().all(|healthy| *healthy) {
         core.shared.clear_fault();
+        // The log may have failed again while it was found healthy; or the news of the old failure
+        // may have reached a shard that had just been healed. The next checkpoint heals that.
+        let sound = |core: &Rc<Core>| core.shard.borrow().keeps_promises();
+        if !core.on_all(sound).await.iter().all(|sound| *sound) {
+            aof::break_log(core, "it has failed again".to_owned(), "while it was healed").await;
+            return;
+        }
         log::notice("The log is whole again: writes are accepted");
     }
 }
