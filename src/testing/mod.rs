@@ -1,4 +1,25 @@
-//! Stands in for what is outside: a real server beside unit tests.
+//! The simulated twin of server/: shards, router and a disk in one thread, driven by a seed; and
+//! peers for tests.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a simulation stops at its first mistake"
+)]
 
+pub mod bug;
+pub mod disk;
+pub mod history;
+pub mod inbox;
+pub mod kit;
+pub mod machine;
+pub mod model;
 #[cfg(test)]
 pub mod peer;
+pub mod save;
+pub mod session;
+pub mod start;
+pub mod workload;
+pub mod writer;
+
+#[cfg(test)]
+mod tests;

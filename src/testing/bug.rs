@@ -1,0 +1,38 @@
+//! Mistakes on purpose: the tests have to find each of them.
+
+/// A mistake that is built into the machine on purpose: the tests have to find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// A sync is reported and not done.
+    SkipSync,
+    /// Acknowledged when the write is submitted.
+    AckBeforeWrite,
+    /// What is durable is taken when a sync completes, not when it was submitted.
+    DurableAtCompletion,
+    /// A short write counts as a whole one.
+    IgnoreShortWrite,
+    /// Directories are not synced.
+    NoDirectorySync,
+    /// The manifest is renamed before it is synced.
+    ManifestNotSynced,
+    /// Bytes behind the end of a closed segment are taken for records.
+    ReplayBehindTheEnd,
+    /// The segments of another shard are replayed.
+    ForeignSegment,
+    /// The last record of a log is not replayed.
+    DropLastRecord,
+    /// The cut is made after the first command of the new epoch.
+    LateCut,
+    /// The epoch advances while a transaction is being applied.
+    AdvanceInTransaction,
+    /// A transaction over shards does not hold acknowledgements.
+    NoHold,
+    /// A snapshot lacks a key that was changed while it was written.
+    LosePreimage,
+    /// The traversal takes values as they are, not as they were at the cut.
+    PolarityNotFlipped,
+    /// Keys expire while the log is replayed.
+    ExpireWhileLoading,
+    /// A failed write or sync is forgotten.
+    ForgetError,
+}

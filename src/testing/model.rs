@@ -1,0 +1,205 @@
+//! The oracle: one map of strings and hashes with deadlines, so dull that it cannot be wrong.
+
+use std::collections::BTreeMap;
+
+/// A database and a key.
+pub type Name = (u16, Vec<u8>);
+
+/// One command, its name first.
+pub type Words = Vec<Vec<u8>>;
+
+/// What a key holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A string.
+    Str(Vec<u8>),
+    /// A hash.
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+}
+
+/// A value and its deadline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: Value,
+    /// The last millisecond at which it is there.
+    pub deadline: Option<u64>,
+}
+
+/// A change of one key.
+pub type Change = (Name, Option<Entry>);
+
+/// Everything there is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Model {
+    /// The keys, also those that have expired and were not touched since.
+    pub keys: BTreeMap<Name, Entry>,
+}
+
+const NOT_AN_INTEGER: &[u8] = b"-ERR value is not an integer or out of range\r\n";
+const WRONG_TYPE: &[u8] = b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+
+impl Model {
+    /// Runs commands one after another; their replies, and what they changed.
+    pub fn run(&mut self, now: u64, db: u16, commands: &[Words]) -> (Vec<Vec<u8>>, Vec<Change>) {
+        let before = self.keys.clone();
+        let replies = commands.iter().map(|words| self.command(now, db, words)).collect();
+        let mut changes = Vec::new();
+        for name in before.keys().chain(self.keys.keys().filter(|name| !before.contains_key(*name)))
+        {
+            // That an expired key is found and removed changes nothing that a client could see.
+            let expired = before.get(name).is_some_and(|old| old.deadline.is_some_and(|d| d < now));
+            if expired && !self.keys.contains_key(name) {
+                continue;
+            }
+            if before.get(name) != self.keys.get(name) {
+                changes.push((name.clone(), self.keys.get(name).cloned()));
+            }
+        }
+        (replies, changes)
+    }
+
+    /// Puts changes in force.
+    pub fn change(&mut self, (name, entry): &Change) {
+        match entry {
+            Some(entry) => self.keys.insert(name.clone(), entry.clone()),
+            None => self.keys.remove(name),
+        };
+    }
+
+    /// What is there at `now`.
+    pub fn alive(&self, now: u64) -> BTreeMap<Name, Entry> {
+        let alive = |entry: &Entry| entry.deadline.is_none_or(|deadline| deadline >= now);
+        let keys = self.keys.iter().filter(|(_, entry)| alive(entry));
+        keys.map(|(name, entry)| (name.clone(), entry.clone())).collect()
+    }
+
+    fn entry(&mut self, now: u64, name: &Name) -> Option<&mut Entry> {
+        let dead = self.keys.get(name).is_some_and(|e| e.deadline.is_some_and(|at| at < now));
+        if dead {
+            self.keys.remove(name);
+        }
+        self.keys.get_mut(name)
+    }
+
+    fn command(&mut self, now: u64, db: u16, words: &[Vec<u8>]) -> Vec<u8> {
+        let word = |at: usize| words.get(at).cloned().unwrap_or_default();
+        let name = (db, word(1));
+        match words.first().map(Vec::as_slice).unwrap_or_default() {
+            b"SET" => {
+                self.keys.insert(name, plain(word(2)));
+                ok()
+            }
+            b"MSET" => {
+                for at in (1..words.len()).step_by(2) {
+                    self.keys.insert((db, word(at)), plain(word(at + 1)));
+                }
+                ok()
+            }
+            b"GET" => match self.entry(now, &name).map(|entry| &entry.value) {
+                Some(Value::Str(bytes)) => bulk(bytes),
+                Some(Value::Hash(_)) => WRONG_TYPE.to_vec(),
+                None => b"$-1\r\n".to_vec(),
+            },
+            b"INCR" => self.incr(now, name),
+            b"DEL" => {
+                let mut gone = 0;
+                for at in 1..words.len() {
+                    let name = (db, word(at));
+                    gone += i64::from(self.entry(now, &name).is_some());
+                    self.keys.remove(&name);
+                }
+                integer(gone)
+            }
+            b"HSET" => self.hset(now, name, word(2), word(3)),
+            b"HDEL" => self.hdel(now, name, &word(2)),
+            b"RENAME" => match self.entry(now, &name).cloned() {
+                Some(entry) => {
+                    self.keys.remove(&name);
+                    self.keys.insert((db, word(2)), entry);
+                    ok()
+                }
+                None => b"-ERR no such key\r\n".to_vec(),
+            },
+            b"FLUSHALL" => {
+                self.keys.clear();
+                ok()
+            }
+            b"PEXPIREAT" => self.expire(now, name, &word(2)),
+            b"PERSIST" => {
+                let had = self.entry(now, &name).and_then(|entry| entry.deadline.take());
+                integer(i64::from(had.is_some()))
+            }
+            other => panic!("not in the model: {other:?}"),
+        }
+    }
+
+    fn incr(&mut self, now: u64, name: Name) -> Vec<u8> {
+        let entry = match self.entry(now, &name) {
+            Some(entry) => entry,
+            None => self.keys.entry(name).or_insert(plain(b"0".to_vec())),
+        };
+        let Value::Str(bytes) = &mut entry.value else { return WRONG_TYPE.to_vec() };
+        let Some(number) = std::str::from_utf8(bytes).ok().and_then(|t| t.parse::<i64>().ok())
+        else {
+            return NOT_AN_INTEGER.to_vec();
+        };
+        *bytes = (number + 1).to_string().into_bytes();
+        integer(number + 1)
+    }
+
+    fn hset(&mut self, now: u64, name: Name, field: Vec<u8>, value: Vec<u8>) -> Vec<u8> {
+        let empty = Entry { value: Value::Hash(BTreeMap::new()), deadline: None };
+        let entry = match self.entry(now, &name) {
+            Some(entry) => entry,
+            None => self.keys.entry(name).or_insert(empty),
+        };
+        match &mut entry.value {
+            Value::Hash(fields) => integer(i64::from(fields.insert(field, value).is_none())),
+            Value::Str(_) => WRONG_TYPE.to_vec(),
+        }
+    }
+
+    fn hdel(&mut self, now: u64, name: Name, field: &[u8]) -> Vec<u8> {
+        let Some(entry) = self.entry(now, &name) else { return integer(0) };
+        let Value::Hash(fields) = &mut entry.value else { return WRONG_TYPE.to_vec() };
+        let gone = fields.remove(field).is_some();
+        if fields.is_empty() {
+            self.keys.remove(&name);
+        }
+        integer(i64::from(gone))
+    }
+
+    fn expire(&mut self, now: u64, name: Name, deadline: &[u8]) -> Vec<u8> {
+        let at: u64 = std::str::from_utf8(deadline).ok().and_then(|t| t.parse().ok()).unwrap_or(0);
+        match self.entry(now, &name) {
+            None => integer(0),
+            Some(entry) => {
+                entry.deadline = Some(at);
+                if at < now {
+                    self.keys.remove(&name);
+                }
+                integer(1)
+            }
+        }
+    }
+}
+
+fn plain(value: Vec<u8>) -> Entry {
+    Entry { value: Value::Str(value), deadline: None }
+}
+
+fn ok() -> Vec<u8> {
+    b"+OK\r\n".to_vec()
+}
+
+fn integer(number: i64) -> Vec<u8> {
+    format!(":{number}\r\n").into_bytes()
+}
+
+fn bulk(bytes: &[u8]) -> Vec<u8> {
+    let mut reply = format!("${}\r\n", bytes.len()).into_bytes();
+    reply.extend_from_slice(bytes);
+    reply.extend_from_slice(b"\r\n");
+    reply
+}
