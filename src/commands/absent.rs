@@ -122,10 +122,13 @@ fn role(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     Ok(Ask::Nothing)
 }
 
-/// No replica will ever acknowledge anything, so there is nothing to wait for.
+/// No replica will ever acknowledge anything: whoever waits for one waits to the end.
 fn wait(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    parse::integer(shell.args.at(1))?;
-    timeout(shell.args.at(2))?;
+    let replicas = parse::integer(shell.args.at(1))?;
+    let millis = timeout(shell.args.at(2))?;
+    if replicas > 0 {
+        return Ok(Ask::Wait { millis });
+    }
     shell.reply.integer(0);
     Ok(Ask::Nothing)
 }
@@ -206,7 +209,8 @@ mod tests {
             asking -> -ERR This instance has cluster support disabled
             role -> *3 $6 master :0 *0
             wait 0 0 -> :0
-            wait 1 10 -> :0
+            wait -1 10 -> :0
+            wait 1 10 -> Wait { millis: 10 }
             wait x 0 -> -ERR value is not an integer or out of range
             wait 0 -1 -> -ERR timeout is negative
             wait 0 x -> -ERR timeout is not an integer or out of range

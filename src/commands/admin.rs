@@ -80,12 +80,15 @@ fn info(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     Ok(Ask::Info(Choice::of(shell.args.from(1).iter())))
 }
 
-fn time(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    let millis = shell.now.0;
-    shell.reply.array(2);
-    shell.reply.bulk_integer((millis / 1000) as i64);
-    shell.reply.bulk_integer((millis % 1000 * 1000) as i64);
-    Ok(Ask::Nothing)
+/// Answers TIME, given microseconds since 1970.
+pub fn write_time(reply: &mut Reply<'_>, micros: u64) {
+    reply.array(2);
+    reply.bulk_integer((micros / 1_000_000) as i64);
+    reply.bulk_integer((micros % 1_000_000) as i64);
+}
+
+fn time(_shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    Ok(Ask::Time)
 }
 
 // CONFIG.
@@ -112,8 +115,8 @@ fn config_set(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
     for at in (0..args.len()).step_by(2) {
         // A name that is not UTF-8 is no setting's name; the server says so.
-        let name = String::from_utf8_lossy(args.at(at)).to_ascii_lowercase();
-        if pairs.iter().any(|(earlier, _)| *earlier == name) {
+        let name = String::from_utf8_lossy(args.at(at)).into_owned();
+        if pairs.iter().any(|(earlier, _)| earlier.eq_ignore_ascii_case(&name)) {
             return Err(Error::config_refused(&name, "duplicate parameter"));
         }
         if pairs.len() == MAX_PAIRS {
@@ -154,7 +157,9 @@ pub fn write_slowlog(reply: &mut Reply<'_>, entries: &[SlowEntry]) {
 
 fn slowlog_get(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     let count = match shell.args.get(2) {
-        _ if shell.args.len() > 3 => return Err(Error::subcommand_syntax("slowlog", b"get")),
+        _ if shell.args.len() > 3 => {
+            return Err(Error::subcommand_syntax("slowlog", shell.args.at(1)));
+        }
         None => 10,
         Some(word) => match number::parse_i64(word) {
             Some(-1) => usize::MAX,

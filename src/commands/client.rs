@@ -413,11 +413,9 @@ fn tracking(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     Ok(Ask::Nothing)
 }
 
-fn caching(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    match shell.args.at(2).to_ascii_lowercase().as_slice() {
-        b"yes" | b"no" => Err(Error::CACHING_MODE),
-        _ => Err(Error::Syntax),
-    }
+fn caching(_shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    // The mode is looked at first, and no session is ever in it.
+    Err(Error::CACHING_MODE)
 }
 
 fn getredir(shell: &mut Shell<'_>) -> Result<Ask, Error> {

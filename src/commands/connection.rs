@@ -63,12 +63,8 @@ fn echo(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 }
 
 fn select(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    let index = parse::integer(shell.args.at(1))?;
-    shell.session.db = u16::try_from(index)
-        .ok()
-        .filter(|index| *index < shell.facts.databases)
-        .map(Db)
-        .ok_or(Error::DB_INDEX)?;
+    let index = parse::database_index(shell.args.at(1))?;
+    shell.session.db = parse::database(index, shell.facts.databases)?;
     shell.reply.ok();
     Ok(Ask::Nothing)
 }

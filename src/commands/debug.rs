@@ -6,9 +6,10 @@ use crate::commands::parse::is;
 use crate::commands::row::{SECOND, on, row};
 use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec, Merge};
 use crate::resp::error::Error;
+use crate::types::value::Encoding;
 
 /// Subcommands of DEBUG.
-pub const SUBS: [Command; 3] = [
+pub const SUBS: [Command; 6] = [
     on(
         KeySpec::None,
         Across::All(Merge::Xor),
@@ -31,18 +32,19 @@ pub const SUBS: [Command; 3] = [
             docs("Returns digests of what keys hold."),
         ),
     ),
-    on(
-        SECOND,
-        Across::One,
-        row(
-            "debug|object",
-            3,
-            Flags::READONLY,
-            object,
-            docs("Tells how what a key holds is stored."),
-        ),
-    ),
+    about_key("debug|htstats-key", htstats, docs("The same as HTSTATS, of a hash.")),
+    about_key("debug|listpack", listpack, docs("Accepted for a small value: nothing is printed.")),
+    about_key("debug|object", object, docs("Tells how what a key holds is stored.")),
+    about_key("debug|sdslen", sdslen, docs("Lengths of a key and its string.")),
 ];
+
+const fn about_key(
+    name: &'static str,
+    run: fn(&mut Call<'_>) -> Result<Effect, Error>,
+    docs: Docs,
+) -> Command {
+    on(SECOND, Across::One, row(name, 3, Flags::READONLY, run, docs))
+}
 
 const fn docs(summary: &'static str) -> Docs {
     Docs::of("server", "1.0.0", "Depends on the subcommand.", summary)
@@ -57,7 +59,7 @@ fn digest(call: &mut Call<'_>) -> Result<Effect, Error> {
             return Ok(Effect::Nothing);
         }
         Some(word) if is(word, "PARTS") && call.args.len() == 3 => parts(call.keys),
-        Some(_) => return Err(Error::Syntax),
+        Some(_) => return Err(Error::subcommand_syntax("debug", call.args.at(1))),
     };
     call.reply.simple(&parts.iter().map(Digest::hex).collect::<String>());
     Ok(Effect::Nothing)
@@ -71,6 +73,44 @@ fn digest_value(call: &mut Call<'_>) -> Result<Effect, Error> {
         put_value(&mut digest, call.keys, call.db, key);
         call.reply.simple(&digest.hex());
     }
+    Ok(Effect::Nothing)
+}
+
+fn htstats(call: &mut Call<'_>) -> Result<Effect, Error> {
+    let about = call.keys.about(call.db, call.args.at(2)).ok_or(Error::NoSuchKey)?;
+    if about.encoding != Encoding::Hashtable {
+        return Err(Error::err(NO_TABLE));
+    }
+    call.reply.verbatim("txt", b"No chains: segments in hash order\n");
+    Ok(Effect::Nothing)
+}
+
+const NO_TABLE: &str =
+    "The value stored at the specified key is not represented using an hash table";
+
+fn listpack(call: &mut Call<'_>) -> Result<Effect, Error> {
+    let about = call.keys.about(call.db, call.args.at(2)).ok_or(Error::NoSuchKey)?;
+    if about.encoding != Encoding::Listpack {
+        return Err(Error::err("Not a listpack encoded object."));
+    }
+    call.reply.simple("Listpack structure printed on stdout");
+    Ok(Effect::Nothing)
+}
+
+/// Strings have no room to spare here.
+fn sdslen(call: &mut Call<'_>) -> Result<Effect, Error> {
+    let key = call.args.at(2);
+    let about = call.keys.about(call.db, key).ok_or(Error::NoSuchKey)?;
+    if !matches!(about.encoding, Encoding::Raw | Encoding::Embstr) {
+        return Err(Error::err("Not an sds encoded string."));
+    }
+    let value = call.keys.string(call.db, key)?.map_or(0, |value| value.len());
+    let key = key.len();
+    call.reply.simple(&format!(
+        "key_sds_len:{key}, key_sds_avail:0, key_zmalloc: {key}, val_sds_len:{value}, \
+         val_sds_avail:0, val_zmalloc: {}",
+        about.bytes
+    ));
     Ok(Effect::Nothing)
 }
 

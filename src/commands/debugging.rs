@@ -4,8 +4,7 @@
 use crate::base::number;
 use crate::commands::command;
 use crate::commands::debug;
-use crate::commands::parse::choice;
-use crate::commands::parse::not_negative;
+use crate::commands::parse::{choice, database, integer, not_negative};
 use crate::commands::session::{Ask, Reload, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
 use crate::config::text;
@@ -25,12 +24,14 @@ const EACH: &[Flags] =
 
 const SUBS: [Command; OWN.len() + debug::SUBS.len()] = join();
 
-const OWN: [Command; 18] = [
+const OWN: [Command; 21] = [
     row("debug|change-repl-id", 2, ok, docs("Accepted: there is no replication.")),
     row("debug|dict-resizing", 3, ok, docs("Accepted: tables grow in steps.")),
     row("debug|drop-cluster-packet-filter", 3, ok, docs("Accepted: there is no cluster.")),
     row("debug|error", 3, error, docs("Answers with this error.")),
+    row("debug|client-eviction", 2, client_eviction, docs("Refused: clients are not evicted.")),
     row("debug|help", 2, command::help, docs("Prints this help.")),
+    row("debug|htstats", 3, htstats, docs("A database's tables, which are not those of Redis.")),
     row("debug|loadaof", 2, loadaof, docs("Flushes the log and loads it again.")),
     row("debug|log", 3, log, docs("Writes a line to the server's log.")),
     row("debug|pause-cron", 3, ok, docs("Accepted: there is no cron job.")),
@@ -38,6 +39,7 @@ const OWN: [Command; 18] = [
     row("debug|protocol", 3, protocol, docs("Answers with a value of the named type.")),
     row("debug|quicklist-packed-threshold", 3, threshold, docs("Accepted: lists have one form.")),
     row("debug|reload", -2, reload, docs("Saves, empties and loads: MERGE NOFLUSH NOSAVE.")),
+    row("debug|replicate", -3, ok, docs("Accepted: there is no replica to tell.")),
     row("debug|replybuffer", 4, replybuffer, docs("Accepted: buffers shrink by themselves.")),
     row("debug|set-active-expire", 3, active_expire, docs("0 or 1: removal of expired keys.")),
     row("debug|set-disable-deny-scripts", 3, ok, docs("Accepted: there are no scripts.")),
@@ -91,13 +93,30 @@ fn populate(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     if args.len() > 5 {
         return Err(Error::subcommand_syntax("debug", args.at(1)));
     }
-    let count = not_negative(args.at(2))?;
+    let count = amount(args.at(2))?;
     let prefix = args.get(3).unwrap_or(b"key").to_vec();
-    let size = args.get(4).map(not_negative).transpose()?.unwrap_or(0) as usize;
+    let size = args.get(4).map(amount).transpose()?.unwrap_or(0) as usize;
     if size > STRING_MAX {
         return Err(Error::STRING_TOO_LONG);
     }
     Ok(Ask::DebugPopulate { count, prefix, size })
+}
+
+/// A number of keys or bytes; whatever is none gets the same error.
+fn amount(word: &[u8]) -> Result<u64, Error> {
+    not_negative(word).map_err(|_| Error::NOT_POSITIVE)
+}
+
+fn htstats(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let index = integer(shell.args.at(2))?;
+    database(index, shell.facts.databases).map_err(|_| Error::err("Out of range database"))?;
+    let text = b"[Dictionary HT]\nNo chains: segments in hash order\n[Expires HT]\nNone\n";
+    shell.reply.verbatim("txt", text);
+    Ok(Ask::Nothing)
+}
+
+fn client_eviction(_shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    Err(Error::err("maxmemory-clients is disabled."))
 }
 
 fn active_expire(shell: &mut Shell<'_>) -> Result<Ask, Error> {
@@ -241,6 +260,11 @@ mod tests {
             debug set-active-expire 1 -> SetActiveExpire { on: true }
             debug log x -> DebugLog { text: [120] }
             debug populate 3 p 9 -> DebugPopulate { count: 3, prefix: [112], size: 9 }
+            debug populate x -> -ERR value is out of range, must be positive
+            debug populate 1 p x -> -ERR value is out of range, must be positive
+            debug htstats 16 -> -ERR Out of range database
+            debug client-eviction -> -ERR maxmemory-clients is disabled.
+            debug replicate a b -> +OK
             debug populate -1 -> -ERR value is out of range, must be positive
             debug loadaof -> DebugLoadAof
             debug reload -> DebugReload(Reload { save: true, flush: true, merge: false })

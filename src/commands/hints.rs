@@ -96,7 +96,8 @@ const ACCESS: Lists = &[
     (
         &["RO access"],
         "dump expiretime get getrange hget hgetall hkeys hmget hrandfield hscan hvals lcs mget \
-         pexpiretime pttl substr ttl debug|object debug|digest-value",
+         pexpiretime pttl substr ttl debug|object debug|digest-value \
+         debug|htstats-key debug|listpack debug|sdslen",
     ),
     (
         &["RW access update"],

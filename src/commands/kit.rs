@@ -73,9 +73,9 @@ impl Kit {
                 }
             }
             Err(error) => {
-                transaction::refused(&mut self.session);
+                let (error, ask) = transaction::refused(&mut self.session, args, error);
                 Reply::new(&mut out, self.session.proto).error(&error);
-                Ask::Nothing
+                ask
             }
         };
         (out, ask)

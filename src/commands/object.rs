@@ -6,7 +6,9 @@ use crate::commands::row::{SECOND, on, row};
 use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Across, Command, Docs, Flags};
 use crate::keyspace::keyspace::{About, Policy};
+use crate::observe::facts::Facts;
 use crate::resp::error::Error;
+use crate::resp::reply::Reply;
 
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
@@ -81,6 +83,13 @@ const MEMORY: &[Command] = &[
         &[],
         purge,
         docs("server", "4.0.0", "Asks for unused memory to be given back."),
+    ),
+    Command::session(
+        "memory|stats",
+        2,
+        &[],
+        |_| Ok(Ask::MemoryStats),
+        docs("server", "4.0.0", "Figures of the server's memory."),
     ),
     about_key(
         "memory|usage",
@@ -180,6 +189,48 @@ fn malloc_stats(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     Ok(Ask::Nothing)
 }
 
+/// Answers MEMORY STATS. What Redis' allocator tells and ours does not is left out.
+pub fn write_memory(reply: &mut Reply<'_>, facts: &Facts) {
+    let memory = &facts.memory;
+    let keys: u64 = facts.keyspace.iter().map(|db| db.keys).sum();
+    let data = memory.used.saturating_sub(memory.startup);
+    let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
+    let first = [
+        ("peak.allocated", memory.peak),
+        ("total.allocated", memory.used),
+        ("startup.allocated", memory.startup),
+        ("replication.backlog", 0),
+        ("clients.slaves", 0),
+        ("clients.normal", memory.clients),
+        ("cluster.links", 0),
+        ("aof.buffer", memory.aof_buffer),
+        ("lua.caches", 0),
+        ("functions.caches", 0),
+        ("overhead.total", memory.used.saturating_sub(memory.dataset)),
+        ("keys.count", keys),
+        ("keys.bytes-per-key", data / keys.max(1)),
+        ("dataset.bytes", memory.dataset),
+    ];
+    let last = [
+        ("dataset.percentage", percent(memory.dataset, data)),
+        ("peak.percentage", percent(memory.used, memory.peak)),
+        ("fragmentation", percent(memory.rss, memory.used) / 100.0),
+    ];
+    reply.map(first.len() + last.len() + 1);
+    for (name, number) in first {
+        reply.bulk(name.as_bytes());
+        reply.integer(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+    for (name, number) in last {
+        reply.bulk(name.as_bytes());
+        reply.double(number);
+    }
+    reply.bulk(b"fragmentation.bytes");
+    reply.integer(
+        i64::try_from(memory.rss).unwrap_or(i64::MAX).saturating_sub_unsigned(memory.used),
+    );
+}
+
 /// The allocator gives unused pages back by itself.
 fn purge(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     shell.reply.ok();
@@ -212,6 +263,8 @@ fn memory_help(shell: &mut Shell<'_>) -> Result<Ask, Error> {
             "    Says where to find the memory figures.",
             "MALLOC-STATS",
             "    The allocator's figures.",
+            "STATS",
+            "    Figures of the server's memory.",
             "PURGE",
             "    Asks for unused memory to be given back.",
             "USAGE <key> [SAMPLES <count>]",

@@ -23,7 +23,7 @@ pub struct Item {
 /// Neighbouring commands of one pipeline that go to the same shard, packed in one allocation each.
 #[derive(Debug, Default)]
 pub struct Envelope {
-    /// The session's protocol version.
+    /// The session's protocol version when the next command is added; HELLO changes it on the way.
     pub proto: Proto,
     bytes: Vec<u8>,
     spans: Vec<Span>,
@@ -34,6 +34,7 @@ pub struct Envelope {
 struct Packed {
     command: &'static Command,
     db: Db,
+    proto: Proto,
     first: u32,
     count: u32,
 }
@@ -143,7 +144,8 @@ impl Envelope {
             self.bytes.extend_from_slice(arg);
             self.spans.push(Span { start, len: arg.len() as u32 });
         }
-        self.calls.push(Packed { command, db, first, count: args.len() as u32 });
+        let proto = self.proto;
+        self.calls.push(Packed { command, db, proto, first, count: args.len() as u32 });
     }
 
     /// How many commands.
@@ -159,6 +161,11 @@ impl Envelope {
     /// Bytes of arguments.
     pub fn byte_len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The protocol of the reply to command `index`.
+    pub fn proto_of(&self, index: usize) -> Proto {
+        self.calls.get(index).map_or(self.proto, |packed| packed.proto)
     }
 
     /// Command `index`, with its arguments.

@@ -202,6 +202,10 @@ pub enum Ask {
         form: KillForm,
     },
 
+    /// The clock, finer than the session sees it: `admin::write_time`.
+    Time,
+    /// MEMORY STATS: `object::write_memory`.
+    MemoryStats,
     /// INFO of these sections: `admin::write_info`.
     Info(Choice),
     /// CONFIG GET: settings whose name matches any pattern. `admin::write_config`.
@@ -211,7 +215,7 @@ pub enum Ask {
     },
     /// CONFIG SET: all of them or none, then `+OK`.
     ConfigSet {
-        /// Name (lower case, no name twice) and value.
+        /// Name (as it was sent, no name twice) and value.
         pairs: Vec<(String, Vec<u8>)>,
     },
     /// Sets the counters of INFO and the latency histograms to zero, then `+OK`.
@@ -253,6 +257,12 @@ pub enum Ask {
     BgSave(IfBusy),
     /// Starts a rewrite of the log. `admin::start` decides, `admin::write_saving` answers.
     BgRewriteAof,
+    /// WAIT for a replica, of which there is none: `:0` after so many milliseconds (0: never), and
+    /// at once inside a transaction.
+    Wait {
+        /// For so long.
+        millis: u64,
+    },
     /// Waits until what the session wrote is synced, if `local`, and for `millis` at most (0: as
     /// long as it takes). `absent::write_waitaof`; with `local` and no log: `absent::NO_LOG`.
     WaitAof {

@@ -232,7 +232,11 @@ fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], expiry: Expiry) -> Effec
     if let Expiry::At(deadline) = expiry
         && deadline.expired(call.now)
     {
-        return delete(call, key);
+        // The key changes even if it was not there: who watches it is to know.
+        let effect = delete(call, key);
+        call.keys.set_string(call.db, key, b"", Expiry::Clear);
+        call.keys.remove(call.db, key);
+        return effect;
     }
     call.keys.set_string(call.db, key, value, expiry);
     Effect::Instead(set_args(key, value, expiry))

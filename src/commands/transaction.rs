@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::commands::parse;
 use crate::commands::session::{Ask, Facts, Queue, Queued, Session, Shell, Watched};
 use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec, Run};
 use crate::config::values::Access;
@@ -75,11 +76,7 @@ pub fn gate(session: &Session, command: &Command, facts: &Facts) -> Result<Gate,
         return Err(Error::DEBUG_OFF);
     }
     if !session.authenticated && !command.flags.has(Flags::NO_AUTH) {
-        // EXEC says so, too, that there will be no transaction.
-        return Err(match command.name {
-            "exec" => Error::exec_aborted(&Error::NOAUTH),
-            _ => Error::NOAUTH,
-        });
+        return Err(Error::NOAUTH);
     }
     match &session.queue {
         None => Ok(Gate::Run),
@@ -115,11 +112,17 @@ pub fn queue(session: &mut Session, command: &'static Command, args: Args<'_>) {
 }
 
 /// A request was refused before it ran (unknown, wrong arity, not allowed, out of memory, ...): an
-/// open transaction will not be carried out.
-pub fn refused(session: &mut Session) {
+/// open transaction will not be carried out. EXEC itself, when refused, ends it there and then.
+/// What the client is told, and what is left to do.
+pub fn refused(session: &mut Session, args: Args<'_>, error: Error) -> (Error, Ask) {
+    if args.get(0).is_some_and(|name| parse::is(name, "exec")) {
+        let watched = session.end_transaction();
+        return (Error::exec_aborted(&error), unwatched(watched));
+    }
     if let Some(queue) = &mut session.queue {
         *queue = Queue { aborted: true, ..Queue::default() };
     }
+    (error, Ask::Nothing)
 }
 
 fn multi(shell: &mut Shell<'_>) -> Result<Ask, Error> {

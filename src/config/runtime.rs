@@ -75,7 +75,9 @@ impl Config {
         let mut asked: Vec<(&'static Setting, String, &[u8])> = Vec::new();
         for (name, value) in pairs {
             let name = String::from_utf8_lossy(name).into_owned();
-            let Some(row) = find(&name) else { return Err(SetRefused::Unknown(name)) };
+            let Some(row) = find(&name.to_ascii_lowercase()) else {
+                return Err(SetRefused::Unknown(name));
+            };
             let failed =
                 |why: &str| Err(SetRefused::Failed { name: name.clone(), why: why.into() });
             if row.change == Change::AtStart {
@@ -89,7 +91,7 @@ impl Config {
         let mut config = self.clone();
         for (row, name, value) in &asked {
             change(&mut config, row, value)
-                .map_err(|why| SetRefused::Failed { name: name.clone(), why })?;
+                .map_err(|why| SetRefused::Failed { name: name.to_ascii_lowercase(), why })?;
         }
         let differs = |row: &&Setting| row.load(&config) != row.load(self);
         let names: Vec<_> =

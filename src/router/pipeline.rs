@@ -75,6 +75,7 @@ impl Pipeline {
         });
         if let Some((_, envelope)) = self.envelopes.get_mut(at) {
             self.places.push(Place { at: self.out.len(), shard, index: envelope.len() });
+            envelope.proto = proto;
             envelope.push(command, args, db);
         }
     }

@@ -10,6 +10,7 @@ use crate::commands::spec::{Command, Run};
 use crate::commands::table;
 use crate::observe::counters::{Outcome, Tracking};
 use crate::resp::args::OwnedArgs;
+use crate::resp::error::Error;
 use crate::resp::reply::{Reply, elements};
 use crate::router::plan::{CURSOR_BITS, Route, global_cursor, local_cursor};
 use crate::router::program::{Program, home};
@@ -19,6 +20,7 @@ use crate::server::connection::Connection;
 use crate::server::core::Group;
 use crate::server::transact::{Ended, transact};
 use crate::shard::execute::Request;
+use crate::shard::gate::Release;
 
 /// Keys that DEBUG POPULATE makes before it lets others run.
 const POPULATE_BATCH: u64 = 256;
@@ -239,13 +241,18 @@ impl Connection {
             self.pipeline.out.append(&mut out);
             if let Some(ask) = ask {
                 // No session command that is queued can ask for another EXEC.
-                Box::pin(self.answer(ask)).await;
+                Box::pin(self.answer_in_exec(ask)).await;
             }
         }
     }
 
-    /// DEBUG POPULATE: plain `SET key value NX`, in batches, with nobody reading the replies.
-    pub(in crate::server) async fn populate(&mut self, count: u64, prefix: &[u8], size: usize) {
+    /// DEBUG POPULATE: plain `SET key value NX`, in batches. The first that is refused ends it.
+    pub(in crate::server) async fn populate(
+        &mut self,
+        count: u64,
+        prefix: &[u8],
+        size: usize,
+    ) -> Result<(), Error> {
         let Some(set) = table::find(b"set") else { unreachable!("SET is in the table") };
         let db = self.client.session.borrow().db;
         let before = std::mem::take(&mut self.pipeline);
@@ -263,16 +270,32 @@ impl Connection {
                 false => self.send_one(shard, &item),
             }
             if number % POPULATE_BATCH == 0 {
-                self.collect().await;
-                self.core.released(self.pipeline.requires()).await;
-                self.pipeline.clear();
+                let done = self.populated().await;
+                if done.is_err() {
+                    self.pipeline = before;
+                    return done;
+                }
                 glommio::executor().yield_task_queue_now().await;
                 self.core.clock.start_turn();
             }
         }
-        self.collect().await;
-        self.core.released(self.pipeline.requires()).await;
+        let done = self.populated().await;
         self.pipeline = before;
+        done
+    }
+
+    /// Waits for a batch of DEBUG POPULATE and forgets its replies, all but an error.
+    async fn populated(&mut self) -> Result<(), Error> {
+        self.collect().await;
+        let refused = self.core.released(self.pipeline.requires()).await == Release::Refuse;
+        let error = elements(&self.pipeline.out).find_map(|reply| reply.strip_prefix(b"-"));
+        let error = error.map(|line| Error::Line(line.trim_ascii_end().to_vec()));
+        self.pipeline.clear();
+        match (error, refused) {
+            (Some(error), _) => Err(error),
+            (None, true) => Err(self.core.shared.fault()),
+            (None, false) => Ok(()),
+        }
     }
 
     /// Ends watches on their shards.

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use crate::base::ids::ShardId;
 use crate::commands::absent;
-use crate::commands::admin::{self, Saving};
+use crate::commands::admin::{self, Saving, Start};
 use crate::commands::client::{self, ClientFilter, KillForm};
-use crate::commands::session::{Ask, Watched};
+use crate::commands::object;
+use crate::commands::session::{Ask, IfBusy, Watched};
 use crate::observe::info::choose;
 use crate::observe::slowlog;
 use crate::resp::error::Error;
 use crate::resp::reply::Reply;
 use crate::router::slot::shard_of;
 use crate::server::connection::Connection;
-use crate::server::{facts, log, reload, saver, settings, shutdown};
+use crate::server::{clock, facts, log, reload, saver, settings, shutdown};
 
 /// What becomes of the connection after the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Asked {
     Go,
     /// It is closed.
     Close,
+    /// It goes on after so many milliseconds (0: never), and is answered `:0` then.
+    Wait(u64),
 }
 
 impl Connection {
@@ -38,6 +41,14 @@ impl Connection {
             Ask::ClientInfo => self.client_info(),
             Ask::ClientList(filter) => self.client_list(filter).await,
             Ask::ClientKill { filter, form } => return self.client_kill(filter, form).await,
+            Ask::Time => {
+                let micros = clock::wall_micros();
+                self.write(|reply| admin::write_time(reply, micros));
+            }
+            Ask::MemoryStats => {
+                let facts = facts::gather(&self.core).await;
+                self.write(|reply| object::write_memory(reply, &facts));
+            }
             Ask::Info(choice) => {
                 let facts = facts::gather(&self.core).await;
                 self.write(|reply| admin::write_info(reply, &choose::info(&facts, choice)));
@@ -74,6 +85,7 @@ impl Connection {
                     self.core.on(ShardId(0), |core| core.saver.state.borrow().last_save).await;
                 self.write(|reply| reply.integer(last as i64));
             }
+            Ask::Wait { millis } => return Asked::Wait(millis),
             Ask::WaitAof { local, millis } => self.wait_aof(local, millis).await,
             Ask::Shutdown(options) => {
                 if shutdown::shutdown(&self.core, options).await.is_err() {
@@ -164,8 +176,8 @@ impl Connection {
                 self.write(|reply| reply.ok());
             }
             Ask::DebugPopulate { count, prefix, size } => {
-                self.populate(count, &prefix, size).await;
-                self.write(|reply| reply.ok());
+                let done = self.populate(count, &prefix, size).await;
+                self.ok_or(done);
             }
             Ask::DebugLog { text } => {
                 log::warning(format!("DEBUG LOG: {}", String::from_utf8_lossy(&text)));
@@ -252,6 +264,23 @@ impl Connection {
     async fn save(&mut self, what: Saving) {
         match saver::wish(&self.core, what).await {
             Ok(start) => self.write(|reply| admin::write_saving(reply, what, start)),
+            Err(error) => self.error(&error),
+        }
+    }
+
+    /// What the commands of a transaction ask for: nothing waits, and saves begin after it.
+    pub(in crate::server) async fn answer_in_exec(&mut self, ask: Ask) {
+        let what = match ask {
+            Ask::Wait { .. } => return self.write(|reply| reply.integer(0)),
+            Ask::BgSave(_) => Saving::BgSave(IfBusy::Schedule),
+            Ask::BgRewriteAof => Saving::Rewrite,
+            ask => {
+                self.answer(ask).await;
+                return;
+            }
+        };
+        match saver::wish(&self.core, what).await {
+            Ok(_) => self.write(|reply| admin::write_saving(reply, what, Start::Later)),
             Err(error) => self.error(&error),
         }
     }

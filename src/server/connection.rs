@@ -5,10 +5,14 @@
 //! in one write. A connection asks for more bytes only when its batch has left, so one client can
 //! never pile up work or replies (back-pressure).
 
+use std::future::pending;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use futures_lite::future::or;
 
 use crate::base::ids::Lsn;
 use crate::commands::order::Item;
@@ -16,7 +20,7 @@ use crate::commands::session::{Ask, ReplyMode, Shell};
 use crate::commands::spec::{Command, Flags, Run};
 use crate::commands::table;
 use crate::commands::transaction::{self, Gate};
-use crate::limits::{BATCH_COMMANDS, BATCH_REPLY_BYTES};
+use crate::limits::{BATCH_COMMANDS, BATCH_REPLY_BYTES, READ_BUFFER_KEEP};
 use crate::observe::counters::{Outcome, Tracking};
 use crate::resp::args::Args;
 use crate::resp::buffer::Buffer;
@@ -66,6 +70,8 @@ enum End {
     Full,
     /// The connection is to be closed after the replies.
     Close,
+    /// The client waits (WAIT), for so many milliseconds, or for ever at 0.
+    Wait(u64),
 }
 
 /// Serves a connection until it ends.
@@ -123,6 +129,7 @@ impl Connection {
                     End::Close => return Ok(()),
                     _ if self.client.killed.get() => return Ok(()),
                     End::Drained => break,
+                    End::Wait(millis) => self.sit_out(socket, &mut buffer, millis).await?,
                     End::Full => {
                         glommio::executor().yield_task_queue_now().await;
                         self.core.clock.start_turn();
@@ -132,6 +139,47 @@ impl Connection {
             buffer.shrink();
             parser.shrink();
         }
+    }
+
+    /// WAIT: no replica comes. The client is read from meanwhile, so that its end is seen, unless
+    /// it sends very much.
+    async fn sit_out(
+        &mut self,
+        socket: &mut Socket,
+        buffer: &mut Buffer,
+        millis: u64,
+    ) -> io::Result<()> {
+        let rest = async {
+            match millis {
+                0 => pending().await,
+                _ => glommio::timer::sleep(Duration::from_millis(millis)).await,
+            }
+        };
+        let mut rest = pin!(rest);
+        let mut over = false;
+        while !over {
+            let late = async {
+                rest.as_mut().await;
+                Ok(None)
+            };
+            let read = async {
+                match buffer.pending() < READ_BUFFER_KEEP {
+                    true => socket.read(buffer).await.map(Some),
+                    false => pending().await,
+                }
+            };
+            match self.client.unless_killed(or(late, read)).await? {
+                Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(read) => self.count_read(read),
+                None => over = true,
+            }
+        }
+        self.core.clock.start_turn();
+        let start = self.pipeline.out.len();
+        let proto = self.client.session.borrow().proto;
+        Reply::new(&mut self.pipeline.out, proto).integer(0);
+        self.hide(start);
+        Ok(())
     }
 
     /// While a snapshot has encoded more than the device takes, nobody adds to it.
@@ -169,9 +217,15 @@ impl Connection {
                 Step::Request => {}
             }
             let pending = self.dispatch(parser.args(buffer));
-            if !matches!(pending, Pending::Nothing) && self.settle(pending).await == Asked::Close {
-                end = End::Close;
-                break;
+            if !matches!(pending, Pending::Nothing) {
+                end = match self.settle(pending).await {
+                    Asked::Go => End::Full,
+                    Asked::Close => End::Close,
+                    Asked::Wait(millis) => End::Wait(millis),
+                };
+                if end != End::Full {
+                    break;
+                }
             }
             if self.pipeline.out.len() > BATCH_REPLY_BYTES {
                 break;
@@ -225,7 +279,7 @@ impl Connection {
     fn dispatch(&mut self, args: Args<'_>) -> Pending {
         let command = match table::resolve(args) {
             Ok(command) => command,
-            Err(error) => return self.refuse(None, &error),
+            Err(error) => return self.refuse(None, args, error),
         };
         let mut session = self.client.session.borrow_mut();
         session.command = command.name;
@@ -238,13 +292,13 @@ impl Connection {
             }
             Err(error) => {
                 drop(session);
-                return self.refuse(Some(command), &error);
+                return self.refuse(Some(command), args, error);
             }
         }
         let (db, proto) = (session.db, session.proto);
         drop(session);
         if self.core.shared.is_loading() && !command.flags.has(Flags::LOADING) {
-            return self.refuse(Some(command), &Error::LOADING);
+            return self.refuse(Some(command), args, Error::LOADING);
         }
         let route = route(command, args, self.core.id, self.core.shards);
         match route {
@@ -269,16 +323,26 @@ impl Connection {
     }
 
     /// Refuses a request before it runs.
-    fn refuse(&mut self, command: Option<&'static Command>, error: &Error) -> Pending {
+    fn refuse(
+        &mut self,
+        command: Option<&'static Command>,
+        args: Args<'_>,
+        error: Error,
+    ) -> Pending {
         self.flush_tally(Outcome::Done, None);
-        transaction::refused(&mut self.client.session.borrow_mut());
+        let (error, ask) = transaction::refused(&mut self.client.session.borrow_mut(), args, error);
         if let Some(command) = command {
             self.core.shard.borrow_mut().counters.rejected(command.name);
         }
         let start = self.pipeline.out.len();
-        self.error(error);
-        self.hide(start);
-        Pending::Nothing
+        self.error(&error);
+        match ask {
+            Ask::Nothing => {
+                self.hide(start);
+                Pending::Nothing
+            }
+            ask => Pending::Ask(ask),
+        }
     }
 
     /// Runs a command on the own shard, unless a transaction stands in its way.
@@ -379,7 +443,9 @@ impl Connection {
         };
         self.core.clock.start_turn();
         self.flush_tally(Outcome::Done, None);
-        self.hide(start);
+        if !matches!(asked, Asked::Wait(_)) {
+            self.hide(start);
+        }
         asked
     }
 

@@ -521,7 +521,8 @@ impl Job {
         match &mut self.work {
             Work::Envelope { envelope, next } => {
                 while let Some((command, args, db)) = envelope.get(*next) {
-                    let request = Request { command, args, db, proto: envelope.proto };
+                    let proto = envelope.proto_of(*next);
+                    let request = Request { command, args, db, proto };
                     if self.ticket.is_none()
                         && let Some(claim) = shard.obstacle(request)
                     {

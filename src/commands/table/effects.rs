@@ -66,7 +66,10 @@ const CHANGES: &str = "append s x
 const READS: &str = "dbsize
     debug digest
     debug digest-value s
+    debug htstats-key h
+    debug listpack h
     debug object s
+    debug sdslen t
     exists s
     expiretime mortal
     get s

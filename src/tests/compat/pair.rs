@@ -53,7 +53,7 @@ pub struct Pair {
 
 impl Pair {
     /// Starts both (the launches have to be kept) and connects.
-    pub fn new(redis: &Launch, basalt: &Launch, proto: &'static str) -> Pair {
+    pub fn new(redis: &Launch, basalt: &Launch, proto: &'static str, shards: u32) -> Pair {
         let servers = [redis.start(), basalt.start()];
         let control = Both::new(&servers, proto);
         let mut pair = Pair {
@@ -61,7 +61,7 @@ impl Pair {
             proto,
             stream: Vec::new(),
             control,
-            allowed: Differences::load(),
+            allowed: Differences::load(shards),
             recent: VecDeque::new(),
             found: BTreeMap::new(),
         };
@@ -98,7 +98,22 @@ impl Pair {
         }
         let name = String::from_utf8_lossy(&words[0]).to_uppercase();
         let kind = |reply: &Reply| reply.to_string().chars().take(16).collect::<String>();
-        let text = format!("{}\n      redis:  {redis}\n      basalt: {basalt}", spelled(words));
+        let mut text = format!("{}\n      redis:  {redis}\n      basalt: {basalt}", spelled(words));
+        match name.as_str() {
+            // What was watched or queued, on whatever connection it was changed.
+            "EXEC" => self.recent.iter().rev().take(60).rev().for_each(|line| {
+                text.push_str(&format!("\n          {line}"));
+            }),
+            _ => words.iter().skip(1).for_each(|word| {
+                for line in self.that_named(word) {
+                    text.push_str(&format!("\n          {line}"));
+                }
+            }),
+        }
+        if let Some(path) = std::env::var_os("BASALT_COMPAT_TRACE") {
+            let lines: Vec<&str> = self.recent.iter().map(String::as_str).collect();
+            std::fs::write(path, lines.join("\n") + "\n" + &text).expect("a trace");
+        }
         self.found.entry(format!("{name} {} {}", kind(redis), kind(basalt))).or_insert(text);
         true
     }
@@ -188,14 +203,20 @@ impl Pair {
             }
         }
         if !out.is_empty() {
-            let name = shown(key);
-            let named = |line: &&String| line.split(' ').any(|word| word == name);
-            let last: Vec<&String> = self.recent.iter().rev().filter(named).take(12).collect();
-            for line in last.into_iter().rev() {
+            for line in self.that_named(key) {
                 out.push_str(&format!("          {line}\n"));
             }
         }
         out
+    }
+
+    /// The last commands that had this word among theirs.
+    fn that_named(&self, word: &[u8]) -> Vec<&String> {
+        let word = shown(word);
+        let named = |line: &&String| line.split(' ').any(|part| part == word);
+        let mut last: Vec<&String> = self.recent.iter().rev().filter(named).take(12).collect();
+        last.reverse();
+        last
     }
 }
 
