@@ -5,6 +5,7 @@ use crate::base::ids::{Db, Lsn, ShardId, TxId};
 use crate::base::time::Millis;
 use crate::commands::session::Watched;
 use crate::commands::spec::Command;
+use crate::observe::slowlog::Slow;
 use crate::resp::args::{Args, OwnedArgs, Span};
 use crate::resp::error::Error;
 use crate::resp::reply::Proto;
@@ -48,6 +49,8 @@ pub struct Response {
     pub ends: Vec<(u32, Lsn)>,
     /// Replies were replaced because the log is broken.
     pub refused: bool,
+    /// Commands that were slow: the session's core keeps the slow log.
+    pub slow: Vec<Slow>,
 }
 
 /// How a transaction ends on a shard.
@@ -180,7 +183,8 @@ impl Envelope {
 impl Response {
     /// The log broke: replies that are not safe (as `safe` judges) become `line`.
     pub fn refuse(&mut self, line: &[u8], safe: impl Fn(Lsn) -> bool) {
-        let mut whole = Response { refused: true, ..Response::default() };
+        let slow = std::mem::take(&mut self.slow);
+        let mut whole = Response { refused: true, slow, ..Response::default() };
         for (index, (_, requires)) in self.ends.iter().enumerate() {
             let reply = if safe(*requires) { self.get(index).unwrap_or(line) } else { line };
             whole.bytes.extend_from_slice(reply);

@@ -22,6 +22,8 @@ pub const SECOND: KeySpec = KeySpec::At { first: 2, last: 2, step: 1 };
 pub const WRITE_FAST: Flags = Flags::of(&[Flags::WRITE, Flags::FAST]);
 /// `write denyoom`
 pub const WRITE_OOM: Flags = Flags::of(&[Flags::WRITE, Flags::DENYOOM]);
+/// `write denyoom`, of something that is done with at once.
+pub const WRITE_OOM_SHORT: Flags = Flags::of(&[WRITE_OOM, Flags::SHORT]);
 /// `write denyoom fast`
 pub const WRITE_OOM_FAST: Flags = Flags::of(&[Flags::WRITE, Flags::DENYOOM, Flags::FAST]);
 /// `readonly fast`

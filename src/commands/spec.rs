@@ -147,6 +147,9 @@ impl Flags {
     /// DEBUG and the like: refused unless the configuration allows them.
     pub const PROTECTED: Flags = Flags(1 << 17);
 
+    /// Takes no longer whatever is stored, though Redis does not call it fast.
+    pub const SHORT: Flags = Flags(1 << 18);
+
     /// All the given flags.
     pub const fn of(flags: &[Flags]) -> Flags {
         let mut all = Flags::NONE;

@@ -4,7 +4,7 @@ use crate::commands::call::{Call, Effect};
 use crate::commands::expire::{clear_deadline, live_until};
 use crate::commands::parse::{When, is};
 use crate::commands::row::{
-    EVERY, EVERY_SECOND, READ_FAST, WRITE_FAST, WRITE_OOM, WRITE_OOM_FAST, on, row,
+    EVERY, EVERY_SECOND, READ_FAST, WRITE_FAST, WRITE_OOM, WRITE_OOM_FAST, WRITE_OOM_SHORT, on, row,
 };
 use crate::commands::spec::{Across, Command, Docs, Merge};
 use crate::keyspace::keyspace::Expiry;
@@ -14,7 +14,7 @@ use crate::resp::error::Error;
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
     row("get", 2, READ_FAST, get, docs("1.0.0", ONE, "Returns the string at a key.")),
-    row("set", -3, WRITE_OOM, set, docs("1.0.0", ONE, "Makes a key hold a string.")),
+    row("set", -3, WRITE_OOM_SHORT, set, docs("1.0.0", ONE, "Makes a key hold a string.")),
     row(
         "setnx",
         3,
@@ -25,14 +25,14 @@ pub const ROWS: &[Command] = &[
     row(
         "setex",
         4,
-        WRITE_OOM,
+        WRITE_OOM_SHORT,
         setex,
         docs("2.0.0", ONE, "Makes a key hold a string for some seconds."),
     ),
     row(
         "psetex",
         4,
-        WRITE_OOM,
+        WRITE_OOM_SHORT,
         psetex,
         docs("2.6.0", ONE, "Makes a key hold a string for some milliseconds."),
     ),

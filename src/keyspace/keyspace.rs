@@ -23,6 +23,15 @@ pub use crate::keyspace::hash_mut::HashMut;
 /// Dirty marks: keys whose hashes agree in 14 bits share one, which only costs needless waiting.
 const STAMPS: usize = 1 << 14;
 
+/// Lookups of one command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lookups {
+    /// Those that found a key.
+    pub hits: u32,
+    /// Those that found none.
+    pub misses: u32,
+}
+
 /// The key holds a value of another type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongType;
@@ -90,6 +99,8 @@ pub struct Keyspace {
     /// Has the running command written anything?
     pub(super) wrote: bool,
     observed: Cell<Lsn>,
+    /// What the running command's lookups have found.
+    lookups: Lookups,
     /// The highest stamp that was ever given.
     latest: Lsn,
     pub(super) stamps: Box<[Lsn]>,
@@ -127,6 +138,7 @@ impl Keyspace {
             next: Lsn(0),
             wrote: false,
             observed: Cell::new(Lsn(0)),
+            lookups: Lookups::default(),
             latest: Lsn(0),
             stamps: vec![Lsn(0); STAMPS].into_boxed_slice(),
             polarity: 0,
@@ -165,6 +177,7 @@ impl Keyspace {
         self.next = next;
         self.wrote = false;
         self.observed.set(Lsn(0));
+        self.lookups = Lookups::default();
         if now != Millis::REPLAY {
             self.seconds = now.0 / 1000;
         }
@@ -173,6 +186,11 @@ impl Keyspace {
     /// The latest lsn of what this command has looked at: no reply may leave before it is durable.
     pub fn observed(&self) -> Lsn {
         self.observed.get()
+    }
+
+    /// How many of the running command's lookups have found a key, and how many have not.
+    pub fn lookups(&self) -> Lookups {
+        self.lookups
     }
 
     // Reading: an expired key is not there (it is removed later, by a write or by upkeep).
@@ -221,9 +239,9 @@ impl Keyspace {
         self.look(db, key).map(|(_, meta)| meta.deadline.map(Millis))
     }
 
-    /// What OBJECT tells.
+    /// What OBJECT tells. Does not count as a lookup.
     pub fn about(&mut self, db: Db, key: &[u8]) -> Option<About> {
-        let (place, meta) = self.look(db, key)?;
+        let (place, meta) = self.locate(db, key)?;
         let edited = if meta.marks & EDITED == 0 { Edited::No } else { Edited::Yes };
         let (kind, encoding, value) = match self.database(db).table.view(place).value {
             Stored::Inline(bytes) => {
@@ -286,9 +304,20 @@ impl Keyspace {
         self.stamps.fill(self.next);
     }
 
-    /// A key that has not expired.
+    /// A key that has not expired; the lookup is counted.
     #[inline]
     pub(super) fn look(&mut self, db: Db, key: &[u8]) -> Option<(Place, Meta)> {
+        let found = self.locate(db, key);
+        match found {
+            Some(_) => self.lookups.hits += 1,
+            None => self.lookups.misses += 1,
+        }
+        found
+    }
+
+    /// A key that has not expired.
+    #[inline]
+    fn locate(&mut self, db: Db, key: &[u8]) -> Option<(Place, Meta)> {
         let hash = self.hasher.hash(key);
         self.observe(hash);
         let table = &self.database(db).table;

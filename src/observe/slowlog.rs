@@ -25,17 +25,12 @@ pub struct SlowEntry {
     pub client: String,
 }
 
-/// What there is to know about a command that has run.
-#[derive(Clone, Copy, Debug)]
-pub struct Ran<'a> {
-    /// When: seconds since 1970.
-    pub second: u64,
-    /// For how long, in microseconds.
-    pub micros: u64,
-    /// The client's address and port.
-    pub peer: &'a str,
-    /// The client's name.
-    pub client: &'a str,
+/// A slow command before it is known who sent it: the core that ran it may not know the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slow {
+    second: u64,
+    micros: u64,
+    args: Vec<Vec<u8>>,
 }
 
 /// Which commands are kept: `slowlog-log-slower-than` and `slowlog-max-len`.
@@ -56,10 +51,26 @@ pub struct SlowLog {
     step: u64,
 }
 
+impl Slow {
+    /// A command that ran at this second, for so many microseconds.
+    pub fn new<'a>(
+        second: u64,
+        micros: u64,
+        args: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) -> Slow {
+        Slow { second, micros, args: shortened(args) }
+    }
+}
+
 impl SlowPolicy {
+    /// The microseconds from which commands are kept, if any are.
+    pub fn least_micros(self) -> Option<u64> {
+        u64::try_from(self.slower_than).ok().filter(|_| self.max_len > 0)
+    }
+
     /// Is a command that took so many microseconds kept?
     pub fn keeps(self, micros: u64) -> bool {
-        self.max_len > 0 && u64::try_from(self.slower_than).is_ok_and(|least| micros >= least)
+        self.least_micros().is_some_and(|least| micros >= least)
     }
 }
 
@@ -69,23 +80,18 @@ impl SlowLog {
         SlowLog { entries: VecDeque::new(), next: u64::from(core), step: u64::from(cores.max(1)) }
     }
 
-    /// Keeps the command if the policy says so.
-    pub fn add<'a>(
-        &mut self,
-        policy: SlowPolicy,
-        ran: Ran<'_>,
-        args: impl ExactSizeIterator<Item = &'a [u8]>,
-    ) {
-        if !policy.keeps(ran.micros) {
+    /// Keeps the command, sent from this address by a client of this name, if the policy says so.
+    pub fn add(&mut self, policy: SlowPolicy, slow: Slow, peer: &str, client: &str) {
+        if !policy.keeps(slow.micros) {
             return;
         }
         self.entries.push_front(SlowEntry {
             id: self.next,
-            second: ran.second,
-            micros: ran.micros,
-            args: shortened(args),
-            peer: ran.peer.to_owned(),
-            client: ran.client.to_owned(),
+            second: slow.second,
+            micros: slow.micros,
+            args: slow.args,
+            peer: peer.to_owned(),
+            client: client.to_owned(),
         });
         self.next += self.step;
         self.entries.truncate(policy.max_len);
@@ -145,8 +151,8 @@ mod tests {
     use super::*;
 
     fn add(log: &mut SlowLog, slower_than: i64, max_len: usize, micros: u64, args: &[&[u8]]) {
-        let ran = Ran { second: micros, micros, peer: "1.2.3.4:5", client: "me" };
-        log.add(SlowPolicy { slower_than, max_len }, ran, args.iter().copied());
+        let slow = Slow::new(micros, micros, args.iter().copied());
+        log.add(SlowPolicy { slower_than, max_len }, slow, "1.2.3.4:5", "me");
     }
 
     #[test]

@@ -62,6 +62,11 @@ impl Buffer {
         self.filled - self.consumed
     }
 
+    /// Is nothing held behind the request that was read?
+    pub fn is_last(&self) -> bool {
+        self.parsed == self.filled
+    }
+
     /// Memory that is held.
     pub fn memory(&self) -> usize {
         self.bytes.capacity()

@@ -8,16 +8,17 @@ use crate::commands::order::Item;
 use crate::commands::session::{Queued, Shell, Watched};
 use crate::commands::spec::{Command, Run};
 use crate::commands::table;
-use crate::observe::counters::{Outcome, Tracking};
-use crate::resp::args::OwnedArgs;
+use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
-use crate::resp::reply::{Reply, elements};
+use crate::resp::reply::{Reply, elements, is_error};
 use crate::router::plan::{CURSOR_BITS, Route, global_cursor, local_cursor};
 use crate::router::program::{Program, home};
 use crate::router::slot::shard_of;
 use crate::server::calls::Arrival;
 use crate::server::connection::Connection;
 use crate::server::core::Group;
+use crate::server::meter::Last;
+use crate::server::tally;
 use crate::server::transact::{Ended, transact};
 use crate::shard::execute::Request;
 use crate::shard::gate::Release;
@@ -50,18 +51,19 @@ impl Connection {
         let proto = self.client.session.borrow().proto;
         let request = Request::of(&item, proto);
         loop {
-            if let Ok(()) = self.here(request, request.args) {
+            if let Ok(()) = self.here(request, Last::Yes) {
                 return;
             }
             let claim = self.core.shard.borrow().obstacle(request);
             let Some(claim) = claim else { continue };
             let ticket = self.core.line_up(claim).await;
             self.core.clock.start_turn();
+            self.resume_tally();
             let start = self.pipeline.out.len();
             let out = &mut self.pipeline.out;
             let requires = self.core.run(|shard| shard.run(request, out));
             self.core.step_aside(ticket);
-            self.owe(start, requires);
+            self.ran(request, start, requires, Last::Yes);
             return;
         }
     }
@@ -110,29 +112,38 @@ impl Connection {
 
     async fn program(&mut self, item: Item) {
         let proto = self.client.session.borrow().proto;
-        let command = item.command;
+        let items = [item];
         let began = Instant::now();
-        let program = Program::new(vec![item], Vec::new(), self.core.id, self.core.shards);
-        match transact(&self.core, self.call, proto, program).await {
-            Ended::Replies(replies) => {
-                replies.iter().for_each(|reply| self.pipeline.out.extend_from_slice(reply));
-            }
-            Ended::Refused(why) => self.error(&why),
+        let program = Program::new(items.to_vec(), Vec::new(), self.core.id, self.core.shards);
+        let replies = match transact(&self.core, self.call, proto, program).await {
+            Ended::Replies(replies) => replies,
+            Ended::Refused(why) => return self.error(&why),
             Ended::Changed => unreachable!("nothing was watched"),
-        }
-        self.count_across(&[command], began);
+        };
+        self.count_across(&items, &replies, began);
+        replies.iter().for_each(|reply| self.pipeline.out.extend_from_slice(reply));
     }
 
     /// Counts commands that ran over several shards, with the time that the client waited.
-    fn count_across(&self, commands: &[&'static Command], began: Instant) {
-        let nanos = began.elapsed().as_nanos() as u64 / commands.len().max(1) as u64;
-        let tracking = match self.core.settings.borrow().config.latency_tracking {
-            true => Tracking::On,
-            false => Tracking::Off,
+    fn count_across(&self, items: &[Item], replies: &[Vec<u8>], began: Instant) {
+        let nanos = began.elapsed().as_nanos() as u64 / items.len().max(1) as u64;
+        for (item, reply) in items.iter().zip(replies) {
+            if is_error(reply) {
+                self.core.shard.borrow_mut().counters.error(&tally::error_line(reply));
+            }
+            self.count_waited(item.command, item.args.args(), nanos, reply);
+        }
+    }
+
+    /// Counts a command that took so long, waiting included, and answered `reply`.
+    fn count_waited(&self, command: &'static Command, args: Args<'_>, nanos: u64, reply: &[u8]) {
+        let end = tally::outcome(reply);
+        let took = {
+            let counters = &mut self.core.shard.borrow_mut().counters;
+            tally::count_waited(command, nanos, counters, end, &self.timing)
         };
-        let mut shard = self.core.shard.borrow_mut();
-        for command in commands {
-            shard.counters.ran(command.name, 1, nanos, Outcome::Done, tracking);
+        if let Some(took) = took {
+            self.note(took, Some(args));
         }
     }
 
@@ -146,14 +157,15 @@ impl Connection {
             Some(shard) => {
                 let group = Group { items, watched: watched.clone(), proto };
                 self.core.send_group(shard, self.call, group);
-                self.ran().await
+                self.group_ran().await
             }
             None => {
-                let commands: Vec<_> = items.iter().map(|item| item.command).collect();
                 let began = Instant::now();
-                let program = Program::new(items, watched.clone(), me, shards);
+                let program = Program::new(items.clone(), watched.clone(), me, shards);
                 let ended = transact(&self.core, self.call, proto, program).await;
-                self.count_across(&commands, began);
+                if let Ended::Replies(replies) = &ended {
+                    self.count_across(&items, replies, began);
+                }
                 ended
             }
         };
@@ -165,10 +177,11 @@ impl Connection {
         }
     }
 
-    async fn ran(&mut self) -> Ended {
-        let Arrival::Ran { unchanged, response } = self.core.calls.next(self.call).await else {
+    async fn group_ran(&mut self) -> Ended {
+        let Arrival::Ran { unchanged, mut response } = self.core.calls.next(self.call).await else {
             unreachable!("one transaction is under way");
         };
+        self.keep_slow(&mut response);
         match (unchanged, response.refused) {
             // The whole transaction is one unit of the log, and so is its refusal.
             (_, true) => Ended::Refused(self.core.shared.fault()),
@@ -236,13 +249,20 @@ impl Connection {
                 self.pipeline.out.extend_from_slice(&replies.next().unwrap_or_default());
                 continue;
             }
-            let mut out = Vec::new();
+            let (mut out, began) = (Vec::new(), Instant::now());
+            let start = self.pipeline.out.len();
             let ask = self.session_part(&queued, &mut out);
             self.pipeline.out.append(&mut out);
+            if is_error(self.pipeline.out.get(start..).unwrap_or_default()) {
+                self.count_error(start);
+            }
             if let Some(ask) = ask {
                 // No session command that is queued can ask for another EXEC.
                 Box::pin(self.answer_in_exec(ask)).await;
             }
+            let nanos = began.elapsed().as_nanos() as u64;
+            let reply = self.pipeline.out.get(start..).unwrap_or_default();
+            self.count_waited(queued.command, queued.args.args(), nanos, reply);
         }
     }
 

@@ -132,8 +132,10 @@ impl Connection {
             }
             Ask::LatencyHistogram { commands } => {
                 let counters = facts::counters(&self.core).await;
-                let wanted =
-                    |name: &&str| commands.is_empty() || commands.iter().any(|c| c == *name);
+                let wanted = |name: &&str| {
+                    let inside = name.split_once('|').map_or("", |(container, _)| container);
+                    commands.is_empty() || commands.iter().any(|c| c == *name || c == inside)
+                };
                 let mut found: Vec<_> = counters.commands.iter().collect();
                 found.retain(|(name, stats)| wanted(name) && stats.calls > 0);
                 found.sort_unstable_by_key(|(name, _)| **name);

@@ -10,18 +10,18 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_lite::future::or;
 
 use crate::base::ids::Lsn;
-use crate::commands::order::Item;
+use crate::commands::order::{Item, Response};
 use crate::commands::session::{Ask, ReplyMode, Shell};
 use crate::commands::spec::{Command, Flags, Run};
 use crate::commands::table;
 use crate::commands::transaction::{self, Gate};
 use crate::limits::{BATCH_COMMANDS, BATCH_REPLY_BYTES, READ_BUFFER_KEEP};
-use crate::observe::counters::{Outcome, Tracking};
+use crate::observe::counters::Outcome;
 use crate::resp::args::Args;
 use crate::resp::buffer::Buffer;
 use crate::resp::error::Error;
@@ -34,9 +34,10 @@ use crate::server::calls::{Arrival, CallId};
 use crate::server::clients::Client;
 use crate::server::core::Core;
 use crate::server::log;
+use crate::server::meter::Last;
 use crate::server::shared::Settings;
 use crate::server::stream::Socket;
-use crate::server::tally::{Tally, Took};
+use crate::server::tally::{self, Tally, Timing, Took};
 use crate::shard::execute::Request;
 use crate::shard::gate::Release;
 
@@ -49,6 +50,7 @@ pub struct Connection {
     settings: Settings,
     limits: Limits,
     tally: Tally,
+    pub(in crate::server) timing: Timing,
 }
 
 /// What a command leaves to be awaited.
@@ -81,6 +83,7 @@ pub async fn serve(core: Rc<Core>, client: Rc<Client>, mut socket: Socket) {
     let mut connection = Connection {
         limits: limits(&settings, client.session.borrow().authenticated),
         tally: Tally::new(core.clock.turn()),
+        timing: Timing::of(&settings.config),
         pipeline: Pipeline::default(),
         core: Rc::clone(&core),
         client: Rc::clone(&client),
@@ -197,6 +200,7 @@ impl Connection {
     /// Executes requests until none is whole or the batch is full.
     async fn batch(&mut self, buffer: &mut Buffer, parser: &mut Parser) -> End {
         self.refresh();
+        self.tally.resume(self.core.clock.turn());
         let mut end = End::Full;
         for _ in 0..BATCH_COMMANDS {
             match parser.next(buffer, &self.limits) {
@@ -206,7 +210,6 @@ impl Connection {
                 }
                 Step::Invalid(invalid) => {
                     if let Some(error) = invalid.reply() {
-                        self.flush_tally(Outcome::Done, None);
                         self.error(&error);
                     }
                     let peer = &self.client.session.borrow().peer;
@@ -216,9 +219,11 @@ impl Connection {
                 }
                 Step::Request => {}
             }
-            let pending = self.dispatch(parser.args(buffer));
+            let args = parser.args(buffer);
+            let last = if buffer.is_last() { Last::Yes } else { Last::No };
+            let pending = self.dispatch(args, last);
             if !matches!(pending, Pending::Nothing) {
-                end = match self.settle(pending).await {
+                end = match self.settle(pending, args).await {
                     Asked::Go => End::Full,
                     Asked::Close => End::Close,
                     Asked::Wait(millis) => End::Wait(millis),
@@ -231,7 +236,7 @@ impl Connection {
                 break;
             }
         }
-        self.flush_tally(Outcome::Done, None);
+        self.flush(Outcome::Done, None);
         self.collect().await;
         self.count_input(buffer);
         end
@@ -250,6 +255,7 @@ impl Connection {
         let changed = !Arc::ptr_eq(&current.config, &self.settings.config);
         if changed || (authenticated && self.limits.access == Access::BeforeAuth) {
             self.settings = current.clone();
+            self.timing = Timing::of(&self.settings.config);
             self.limits = limits(&self.settings, authenticated);
         }
     }
@@ -269,14 +275,13 @@ impl Connection {
     }
 
     /// Counts an error reply that begins at `start`.
-    fn count_error(&self, start: usize) {
-        let line = self.pipeline.out.get(start + 1..).unwrap_or_default();
-        let line = line.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        self.core.shard.borrow_mut().counters.error(&String::from_utf8_lossy(line));
+    pub(in crate::server) fn count_error(&self, start: usize) {
+        let reply = self.pipeline.out.get(start..).unwrap_or_default();
+        self.core.shard.borrow_mut().counters.error(&tally::error_line(reply));
     }
 
     /// One request: to the own shard at once, into an envelope, or to be awaited.
-    fn dispatch(&mut self, args: Args<'_>) -> Pending {
+    fn dispatch(&mut self, args: Args<'_>, last: Last) -> Pending {
         let command = match table::resolve(args) {
             Ok(command) => command,
             Err(error) => return self.refuse(None, args, error),
@@ -302,10 +307,10 @@ impl Connection {
         }
         let route = route(command, args, self.core.id, self.core.shards);
         match route {
-            Route::Session => self.in_session(command, args),
+            Route::Session => self.in_session(command, args, last),
             Route::One(shard) if shard == self.core.id => {
                 let request = Request { command, args, db, proto };
-                match self.here(request, args) {
+                match self.here(request, last) {
                     Ok(()) => Pending::Nothing,
                     Err(Busy) => Pending::Across(route, Item::of(command, args, db)),
                 }
@@ -329,7 +334,7 @@ impl Connection {
         args: Args<'_>,
         error: Error,
     ) -> Pending {
-        self.flush_tally(Outcome::Done, None);
+        self.flush(Outcome::Done, None);
         let (error, ask) = transaction::refused(&mut self.client.session.borrow_mut(), args, error);
         if let Some(command) = command {
             self.core.shard.borrow_mut().counters.rejected(command.name);
@@ -346,13 +351,9 @@ impl Connection {
     }
 
     /// Runs a command on the own shard, unless a transaction stands in its way.
-    pub(in crate::server) fn here(
-        &mut self,
-        request: Request<'_>,
-        args: Args<'_>,
-    ) -> Result<(), Busy> {
+    pub(in crate::server) fn here(&mut self, request: Request<'_>, last: Last) -> Result<(), Busy> {
         if !self.tally.continues(request.command) {
-            self.flush_tally(Outcome::Done, None);
+            self.flush(Outcome::Done, None);
         }
         let start = self.pipeline.out.len();
         let out = &mut self.pipeline.out;
@@ -361,23 +362,32 @@ impl Connection {
             Some(_) => None,
         });
         let Some(requires) = ran else { return Err(Busy) };
-        self.tally.add(request.command);
-        self.owe(start, requires);
-        if self.pipeline.out.get(start) == Some(&b'-') {
-            self.flush_tally(Outcome::Failed, Some(args));
-            self.count_error(start);
-        } else if self.times_alone(request.command) {
-            self.flush_tally(Outcome::Done, Some(args));
-        }
-        self.hide(start);
+        self.ran(request, start, requires, last);
         Ok(())
     }
 
-    /// What is not O(1) may be slow by itself and is timed alone; so is everything when the slow
-    /// log is to see commands of less than a tenth of a millisecond.
-    fn times_alone(&self, command: &Command) -> bool {
-        !command.flags.has(Flags::FAST)
-            || (0..100).contains(&self.settings.config.slowlog_log_slower_than)
+    /// A command has run on the own shard; its reply begins at `start`.
+    pub(in crate::server) fn ran(
+        &mut self,
+        request: Request<'_>,
+        start: usize,
+        requires: Lsn,
+        last: Last,
+    ) {
+        self.tally.after(request.command);
+        self.owe(start, requires);
+        if self.pipeline.out.get(start) == Some(&b'-') {
+            self.flush(Outcome::Failed, Some(request.args));
+            self.count_error(start);
+        } else if last == Last::Yes || self.timing.alone(request.command, request.args.len()) {
+            self.flush(Outcome::Done, Some(request.args));
+        }
+        self.hide(start);
+    }
+
+    /// What was waited for is not part of what runs next.
+    pub(in crate::server) fn resume_tally(&mut self) {
+        self.tally.resume(self.core.clock.turn());
     }
 
     /// The reply that begins at `start` depends on an effect of the own shard.
@@ -395,9 +405,10 @@ impl Connection {
     }
 
     /// Runs a session command.
-    fn in_session(&mut self, command: &'static Command, args: Args<'_>) -> Pending {
-        self.flush_tally(Outcome::Done, None);
-        self.tally.add(command);
+    fn in_session(&mut self, command: &'static Command, args: Args<'_>, last: Last) -> Pending {
+        if !self.tally.continues(command) {
+            self.flush(Outcome::Done, None);
+        }
         let Run::Session(handler) = command.run else { return Pending::Nothing };
         let start = self.pipeline.out.len();
         let mut session = self.client.session.borrow_mut();
@@ -411,16 +422,19 @@ impl Connection {
         };
         let asked = handler(&mut shell);
         drop(session);
+        self.tally.after(command);
         match asked {
             Ok(Ask::Nothing) => {
-                self.flush_tally(Outcome::Done, Some(args));
+                if last == Last::Yes || self.timing.alone(command, args.len()) {
+                    self.flush(Outcome::Done, Some(args));
+                }
                 self.hide(start);
                 self.refresh();
                 Pending::Nothing
             }
             Ok(ask) => Pending::Ask(ask),
             Err(error) => {
-                self.flush_tally(Outcome::Failed, None);
+                self.flush(Outcome::Failed, Some(args));
                 self.error(&error);
                 self.hide(start);
                 Pending::Nothing
@@ -429,20 +443,26 @@ impl Connection {
     }
 
     /// Awaits what one command needs; everything before it has been carried out by then.
-    async fn settle(&mut self, pending: Pending) -> Asked {
+    async fn settle(&mut self, pending: Pending, args: Args<'_>) -> Asked {
+        if !matches!(pending, Pending::Ask(_)) {
+            self.flush(Outcome::Done, None);
+        }
         self.collect().await;
         let start = self.pipeline.out.len();
         let asked = match pending {
             Pending::Nothing => Asked::Go,
             Pending::Ask(ask) => self.answer(ask).await,
             Pending::Across(route, item) => {
-                self.flush_tally(Outcome::Done, None);
                 self.across(route, item).await;
                 Asked::Go
             }
         };
         self.core.clock.start_turn();
-        self.flush_tally(Outcome::Done, None);
+        // What CONFIG SET has changed holds for itself already.
+        self.refresh();
+        let end = tally::outcome(self.pipeline.out.get(start..).unwrap_or_default());
+        self.flush(end, Some(args));
+        self.tally.resume(self.core.clock.turn());
         if !matches!(asked, Asked::Wait(_)) {
             self.hide(start);
         }
@@ -463,7 +483,10 @@ impl Connection {
         let mut responses = Vec::with_capacity(count);
         while responses.len() < count {
             match self.core.calls.next(self.call).await {
-                Arrival::Response(shard, response) => responses.push((shard, response)),
+                Arrival::Response(shard, mut response) => {
+                    self.keep_slow(&mut response);
+                    responses.push((shard, response));
+                }
                 _ => unreachable!("only envelopes are under way"),
             }
         }
@@ -501,20 +524,26 @@ impl Connection {
         }
     }
 
-    /// Counts what has run since the last flush; a single slow command goes to the slow log.
-    pub(in crate::server) fn flush_tally(&mut self, end: Outcome, args: Option<Args<'_>>) {
-        if self.tally.is_empty() {
-            return;
-        }
-        let config = &self.settings.config;
-        let tracking = if config.latency_tracking { Tracking::On } else { Tracking::Off };
+    /// Counts what has run since the last flush; `args` are those of the last command, if it ran
+    /// alone.
+    fn flush(&mut self, end: Outcome, args: Option<Args<'_>>) {
         let mut shard = self.core.shard.borrow_mut();
-        let took = self.tally.flush(Instant::now(), &mut shard.counters, end, tracking);
-        let (Some(Took { nanos, .. }), Some(args)) = (took, args) else { return };
-        let micros = nanos / 1000;
-        if config.slowlog_log_slower_than >= 0 && micros >= config.slowlog_log_slower_than as u64 {
-            drop(shard);
-            self.core.note_slow(&self.client.session.borrow(), micros, args);
+        let Some(took) = self.tally.flush(&mut shard.counters, end, &self.timing) else { return };
+        drop(shard);
+        self.note(took, args);
+    }
+
+    /// Something took notably long.
+    pub(in crate::server) fn note(&self, took: Took, args: Option<Args<'_>>) {
+        if let Some(slow) = self.core.note(&self.timing, took, args) {
+            self.core.keep_slow(&self.timing, &self.client.session.borrow(), slow);
+        }
+    }
+
+    /// What was slow on another core.
+    pub(in crate::server) fn keep_slow(&self, response: &mut Response) {
+        for slow in response.slow.drain(..) {
+            self.core.keep_slow(&self.timing, &self.client.session.borrow(), slow);
         }
     }
 }

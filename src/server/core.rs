@@ -11,17 +11,13 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::Instant;
 
 use crate::base::ids::{Lsn, ShardId};
 use crate::commands::order::{Envelope, Item, Outcome, Response, Step};
-use crate::commands::session::{Session, Watched};
-use crate::commands::spec::Command;
-use crate::observe::counters::{Outcome as Counted, Tracking};
+use crate::commands::session::Watched;
 use crate::observe::events::Events;
-use crate::observe::slowlog::{Ran, SlowLog, SlowPolicy};
+use crate::observe::slowlog::SlowLog;
 use crate::persist::snapshot_reader::SnapshotReader;
-use crate::resp::args::Args;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::advance::Advancing;
 use crate::server::aof::LogFiles;
@@ -30,12 +26,12 @@ use crate::server::clients::Clients;
 use crate::server::clock::Clock;
 use crate::server::database::Database;
 use crate::server::mesh::{Answer, Port, ticket};
+use crate::server::meter::{Last, Meter};
 use crate::server::requests::Requests;
 use crate::server::saver::Saver;
 use crate::server::shared::{Settings, Shared};
 use crate::server::signal::{Crowd, Signal};
 use crate::server::stream::Net;
-use crate::server::tally::Tally;
 use crate::shard::execute::Request;
 use crate::shard::gate::Release;
 use crate::shard::locks::{Claim, Ticket};
@@ -337,16 +333,8 @@ impl Core {
     /// Runs a job to its end, or until a transaction stands in its way.
     fn work(self: &Rc<Self>, mut job: Job) {
         let mut turns = Vec::new();
-        let config = self.settings.borrow().config.clone();
-        let tracking = if config.latency_tracking { Tracking::On } else { Tracking::Off };
-        let mut tally = Tally::new(Instant::now());
-        let blocked = self.run(|shard| {
-            let blocked = job.run(shard, &mut turns, &mut |shard, command| {
-                tally.count(command, &mut shard.counters, tracking);
-            });
-            tally.flush(Instant::now(), &mut shard.counters, Counted::Done, tracking);
-            blocked
-        });
+        let mut meter = Meter::new(self);
+        let blocked = self.run(|shard| job.run(shard, &mut turns, &mut meter));
         match blocked {
             Some(ticket) => {
                 self.turns.borrow_mut().insert(ticket, Turn::Job(job));
@@ -489,19 +477,6 @@ impl Core {
             .await
     }
 
-    /// A command of one of this core's sessions was slow.
-    pub fn note_slow(&self, session: &Session, micros: u64, args: Args<'_>) {
-        let config = &self.settings.borrow().config;
-        let policy = SlowPolicy {
-            slower_than: config.slowlog_log_slower_than,
-            max_len: config.slowlog_max_len,
-        };
-        let name = String::from_utf8_lossy(&session.name);
-        let second = self.clock.now().0 / 1000;
-        let ran = Ran { second, micros, peer: &session.peer, client: &name };
-        self.slowlog.borrow_mut().add(policy, ran, args.iter());
-    }
-
     /// The error line for replies that a broken log cannot promise.
     pub fn refusal(&self) -> Vec<u8> {
         let mut line = Vec::new();
@@ -516,8 +491,9 @@ impl Job {
         &mut self,
         shard: &mut Shard,
         turns: &mut Vec<Ticket>,
-        count: &mut dyn FnMut(&mut Shard, &'static Command),
+        meter: &mut Meter<'_>,
     ) -> Option<Ticket> {
+        let Response { bytes, ends, slow, .. } = &mut self.response;
         match &mut self.work {
             Work::Envelope { envelope, next } => {
                 while let Some((command, args, db)) = envelope.get(*next) {
@@ -526,12 +502,17 @@ impl Job {
                     if self.ticket.is_none()
                         && let Some(claim) = shard.obstacle(request)
                     {
+                        meter.pause(shard, slow);
                         return Some(shard.locks.enter(claim));
                     }
-                    let requires = shard.run(request, &mut self.response.bytes);
-                    self.response.ends.push((self.response.bytes.len() as u32, requires));
-                    count(shard, command);
+                    meter.before(shard, command, slow);
+                    let start = bytes.len();
+                    let requires = shard.run(request, bytes);
+                    ends.push((bytes.len() as u32, requires));
                     *next += 1;
+                    let last = if *next == envelope.len() { Last::Yes } else { Last::No };
+                    let reply = bytes.get(start..).unwrap_or_default();
+                    slow.extend(meter.after(shard, request, reply, last));
                     if let Some(ticket) = self.ticket.take() {
                         turns.extend(shard.locks.leave(ticket));
                     }
@@ -544,11 +525,10 @@ impl Job {
                     return Some(shard.locks.enter(claim));
                 }
                 let Group { items, watched, proto } = group;
-                let out = &mut self.response.bytes;
-                let (ran, requires) = shard.run_all(items, watched, *proto, out);
+                let (ran, requires) = shard.run_all(items, watched, *proto, bytes);
                 *unchanged = ran;
-                items.iter().for_each(|item| count(shard, item.command));
-                self.response.ends.push((out.len() as u32, requires));
+                meter.all(shard, items, bytes, slow);
+                ends.push((bytes.len() as u32, requires));
                 if let Some(ticket) = self.ticket.take() {
                     turns.extend(shard.locks.leave(ticket));
                 }

@@ -21,6 +21,7 @@ pub mod listen;
 pub mod load;
 pub mod log;
 pub mod mesh;
+pub mod meter;
 pub mod recover;
 pub mod reload;
 pub mod requests;

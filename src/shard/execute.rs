@@ -175,6 +175,11 @@ impl Shard {
             call.reply.error(&error);
             Effect::Nothing
         });
+        if request.command.flags.has(Flags::READONLY) {
+            let lookups = self.keys.lookups();
+            self.counters.keyspace_hits += u64::from(lookups.hits);
+            self.counters.keyspace_misses += u64::from(lookups.misses);
+        }
         self.log_expired();
         effect
     }

@@ -198,7 +198,9 @@ impl Launch {
         let log = self.home.path().join(format!("log.{number}"));
         let file = File::create(&log).expect("a log file");
         let child = command(file).spawn().expect("the server's process");
-        Server { child, port: self.port, log, status: None }
+        let mut words = self.args.iter().skip_while(|word| *word != "--requirepass");
+        let password = words.nth(1).cloned();
+        Server { child, port: self.port, password, log, status: None }
     }
 
     /// Starts it and waits until it answers; one that does not is an error with its log.
@@ -239,6 +241,7 @@ impl Drop for Launch {
 pub struct Server {
     child: Child,
     port: u16,
+    password: Option<String>,
     log: PathBuf,
     status: Option<ExitStatus>,
 }
@@ -253,6 +256,10 @@ impl Server {
             }
             if let Ok(mut client) = Client::open(self.port) {
                 client.patience(Duration::from_secs(5));
+                if let Some(password) = &self.password {
+                    let _ = client.try_call(&["AUTH", password]);
+                }
+                // While it loads, or waits for a password, this is an error.
                 let ready = |reply: &super::reply::Reply| reply.text() == "PONG";
                 if client.try_call(&["PING"]).as_ref().is_ok_and(ready) {
                     return Ok(());

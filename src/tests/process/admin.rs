@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::harness::client::{Client, encode};
+use super::harness::reply::Reply;
 use super::harness::server::{Launch, Server};
 use super::ours;
 
@@ -327,4 +328,104 @@ fn slow_commands_are_noted() {
     let set = set.expect("SET is in the slow log");
     assert!(set[1].int() > 1_600_000_000 && set[2].int() >= 0);
     assert!(client.line("SLOWLOG LEN").int() >= 1);
+}
+
+/// The commands in the slow log, the latest first, without those that ask for it.
+fn slow(client: &mut Client) -> Vec<String> {
+    let words = |entry: &Reply| {
+        let words: Vec<String> = entry.items()[3].items().iter().map(Reply::text).collect();
+        words.join(" ")
+    };
+    let entries: Vec<String> = client.line("SLOWLOG GET 100").items().iter().map(words).collect();
+    entries.into_iter().filter(|entry| !entry.starts_with("SLOWLOG")).collect()
+}
+
+/// Wherever a command runs, and in whatever company, it is noted once and under its session.
+#[test]
+fn the_slow_log_sees_every_command_once() {
+    let launch = Launch::basalt().volatile().shards(4);
+    let server = launch.start();
+    let mut client = named(&server, "me");
+    client.ok("CONFIG SET slowlog-log-slower-than 0");
+    client.ok("SLOWLOG RESET");
+    let alone =
+        ["SET a 1", "SET b 1", "SET c 1", "SET d 1", "GET a", "MGET a b c d", "AUTH secret x"];
+    for line in alone {
+        client.line(line);
+    }
+    let mut expected: Vec<String> = alone.iter().map(|line| (*line).to_owned()).collect();
+    *expected.last_mut().expect("a line") = "AUTH (redacted) (redacted)".to_owned();
+    expected.reverse();
+    assert_eq!(slow(&mut client), expected);
+
+    client.ok("SLOWLOG RESET");
+    let lines: Vec<String> = (0..40).map(|n| format!("INCR n:{}", n % 7)).collect();
+    texts(&mut client, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut found = slow(&mut client);
+    assert_eq!(found.len(), 40, "{found:?}");
+    found.sort();
+    let mut expected = lines;
+    expected.sort();
+    assert_eq!(found, expected);
+
+    client.ok("SLOWLOG RESET");
+    texts(&mut client, &["MULTI", "SET {x}1 1", "GET {x}2", "PING", "EXEC"]);
+    texts(&mut client, &["MULTI", "SET a 1", "SET b 1", "SET c 1", "SET d 1", "EXEC"]);
+    let mut found = slow(&mut client);
+    found.sort();
+    let expected = [
+        "GET {x}2",
+        "MULTI",
+        "MULTI",
+        "PING",
+        "SET a 1",
+        "SET b 1",
+        "SET c 1",
+        "SET d 1",
+        "SET {x}1 1",
+    ];
+    assert_eq!(found, expected);
+    let entry = client.line("SLOWLOG GET 1").items()[0].items();
+    assert!(entry[4].text().starts_with("127.0.0.1:") && entry[5].text() == "me", "{entry:?}");
+
+    client.ok("CONFIG SET slowlog-log-slower-than 100000");
+    client.ok("SLOWLOG RESET");
+    client.ok("SET a 1");
+    client.ok("DEBUG SLEEP 0.15");
+    texts(&mut client, &["MULTI", "DEBUG SLEEP 0.2", "EXEC"]);
+    assert_eq!(slow(&mut client), ["DEBUG SLEEP 0.2", "DEBUG SLEEP 0.15"]);
+}
+
+/// Time between two commands is nobody's, and errors are counted wherever they arise.
+#[test]
+fn idle_time_is_not_counted_and_errors_are() {
+    let launch = Launch::basalt().volatile().shards(4);
+    let server = launch.start();
+    let mut client = server.client();
+    client.ok("CONFIG SET latency-monitor-threshold 100");
+    client.ok("CONFIG RESETSTAT");
+    for n in 0..8 {
+        thread::sleep(Duration::from_millis(30));
+        client.ok(&format!("SET s:{n} text"));
+        assert!(client.line(&format!("INCR s:{n}")).is_error());
+    }
+    texts(&mut client, &["GET s:1", "GET s:1", "HGET s:1 f", "HGET none f", "HGET s:2 f"]);
+    let stats = client.info("commandstats");
+    let field = |command: &str, name: &str| -> u64 {
+        let line = &stats[&format!("cmdstat_{command}")];
+        let found = line.split(',').find_map(|part| part.strip_prefix(&format!("{name}=")));
+        found.expect("a field").parse().expect("a number")
+    };
+    assert_eq!((field("set", "calls"), field("set", "failed_calls")), (8, 0));
+    assert!(field("set", "usec") < 100_000, "{}", stats["cmdstat_set"]);
+    assert_eq!((field("incr", "calls"), field("incr", "failed_calls")), (8, 8));
+    assert_eq!((field("hget", "calls"), field("hget", "failed_calls")), (3, 2));
+    assert_eq!(client.info("errorstats")["errorstat_ERR"], "count=8");
+    assert_eq!(client.info("errorstats")["errorstat_WRONGTYPE"], "count=2");
+    assert!(client.line("LATENCY LATEST").items().is_empty());
+    client.ok("DEBUG SLEEP 0.12");
+    let latest = client.line("LATENCY LATEST").items()[0].items();
+    assert!(latest[0].text() == "command" && latest[2].int() >= 120, "{latest:?}");
+    let histogram = client.line("LATENCY HISTOGRAM set");
+    assert_eq!(histogram.items()[1].items()[1].int(), 8, "{histogram}");
 }

@@ -327,15 +327,8 @@ fn idle_clients_are_closed_when_asked_for() {
 #[test]
 fn strangers_get_little() {
     let launch = Launch::basalt().volatile().with(&["--requirepass", "secret"]);
-    // It answers PING with an error: that server is ready as well.
-    let server = launch.spawn(&[]);
-    let mut client = loop {
-        thread::sleep(Duration::from_millis(10));
-        let Ok(mut client) = Client::open(server.port()) else { continue };
-        if client.line("PING").text().starts_with("-NOAUTH") {
-            break client;
-        }
-    };
+    let server = launch.start();
+    let mut client = server.client();
     assert_eq!(client.line("GET a").text(), "-NOAUTH Authentication required.");
     let wrong = "-WRONGPASS invalid username-password pair or user is disabled.";
     assert_eq!(client.line("AUTH wrong").text(), wrong);
