@@ -1,4 +1,4 @@
-//! Counts and times commands that run for sessions of whatever core, and notes those that took long.
+//! Counts and times what runs for sessions of whatever core, and notes what took long.
 
 use std::time::Instant;
 

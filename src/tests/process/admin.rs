@@ -340,6 +340,13 @@ fn slow(client: &mut Client) -> Vec<String> {
     entries.into_iter().filter(|entry| !entry.starts_with("SLOWLOG")).collect()
 }
 
+/// Sends lines in one go and reads as many replies, whatever they are.
+fn all(client: &mut Client, lines: &[&str]) {
+    let words = |line: &&str| encode(&line.split(' ').collect::<Vec<_>>());
+    let bytes: Vec<u8> = lines.iter().flat_map(words).collect();
+    client.batch(&bytes, lines.len()).expect("replies");
+}
+
 /// Wherever a command runs, and in whatever company, it is noted once and under its session.
 #[test]
 fn the_slow_log_sees_every_command_once() {
@@ -360,7 +367,7 @@ fn the_slow_log_sees_every_command_once() {
 
     client.ok("SLOWLOG RESET");
     let lines: Vec<String> = (0..40).map(|n| format!("INCR n:{}", n % 7)).collect();
-    texts(&mut client, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    all(&mut client, &lines.iter().map(String::as_str).collect::<Vec<_>>());
     let mut found = slow(&mut client);
     assert_eq!(found.len(), 40, "{found:?}");
     found.sort();
@@ -369,8 +376,8 @@ fn the_slow_log_sees_every_command_once() {
     assert_eq!(found, expected);
 
     client.ok("SLOWLOG RESET");
-    texts(&mut client, &["MULTI", "SET {x}1 1", "GET {x}2", "PING", "EXEC"]);
-    texts(&mut client, &["MULTI", "SET a 1", "SET b 1", "SET c 1", "SET d 1", "EXEC"]);
+    all(&mut client, &["MULTI", "SET {x}1 1", "GET {x}2", "PING", "EXEC"]);
+    all(&mut client, &["MULTI", "SET a 1", "SET b 1", "SET c 1", "SET d 1", "EXEC"]);
     let mut found = slow(&mut client);
     found.sort();
     let expected = [
@@ -392,7 +399,7 @@ fn the_slow_log_sees_every_command_once() {
     client.ok("SLOWLOG RESET");
     client.ok("SET a 1");
     client.ok("DEBUG SLEEP 0.15");
-    texts(&mut client, &["MULTI", "DEBUG SLEEP 0.2", "EXEC"]);
+    all(&mut client, &["MULTI", "DEBUG SLEEP 0.2", "EXEC"]);
     assert_eq!(slow(&mut client), ["DEBUG SLEEP 0.2", "DEBUG SLEEP 0.15"]);
 }
 
@@ -409,7 +416,7 @@ fn idle_time_is_not_counted_and_errors_are() {
         client.ok(&format!("SET s:{n} text"));
         assert!(client.line(&format!("INCR s:{n}")).is_error());
     }
-    texts(&mut client, &["GET s:1", "GET s:1", "HGET s:1 f", "HGET none f", "HGET s:2 f"]);
+    all(&mut client, &["GET s:1", "GET s:1", "HGET s:1 f", "HGET none f", "HGET s:2 f"]);
     let stats = client.info("commandstats");
     let field = |command: &str, name: &str| -> u64 {
         let line = &stats[&format!("cmdstat_{command}")];
