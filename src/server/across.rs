@@ -295,7 +295,7 @@ impl Connection {
                     self.pipeline = before;
                     return done;
                 }
-                glommio::executor().yield_task_queue_now().await;
+                self.core.pauses.rest().await;
                 self.core.clock.start_turn();
             }
         }

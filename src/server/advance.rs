@@ -37,7 +37,7 @@ impl<'a> Advance<'a> {
         loop {
             match epochs.try_advance() {
                 Some(epoch) => return epoch,
-                None => glommio::executor().yield_task_queue_now().await,
+                None => self.core.pauses.rest().await,
             }
         }
     }

@@ -159,7 +159,7 @@ async fn write(core: &Core, job: &WriteJob) -> Result<(), DiskError> {
     if job.bytes().len() <= WRITE_IN_PLACE {
         file.write_now(job.bytes(), job.offset)
     } else {
-        file.write_through(&core.requests, job.bytes().to_vec(), job.offset).await.map(|_| ())
+        file.write_all_at(&core.requests, job.bytes().to_vec(), job.offset).await.map(|_| ())
     }
 }
 
@@ -175,7 +175,7 @@ pub async fn flush(core: &Rc<Core>) {
     {
         sync(core).await;
         while write_once(core).await {}
-        glommio::executor().yield_task_queue_now().await;
+        core.pauses.rest().await;
     }
 }
 
@@ -189,7 +189,7 @@ pub async fn sync(core: &Rc<Core>) -> Option<u64> {
     let SyncJob { number } = job;
     let file = core.log_files.borrow().get(&number).cloned();
     let Some(file) = file else { unreachable!("a segment that is synced has its file open") };
-    let result = file.sync_through(&core.requests).await;
+    let result = file.sync_data(&core.requests).await;
     match &result {
         Ok(()) => {
             core.shared.syncs.fetch_add(1, Ordering::Relaxed);

@@ -134,7 +134,7 @@ impl Connection {
                     End::Drained => break,
                     End::Wait(millis) => self.sit_out(socket, &mut buffer, millis).await?,
                     End::Full => {
-                        glommio::executor().yield_task_queue_now().await;
+                        self.core.pauses.rest().await;
                         self.core.clock.start_turn();
                     }
                 }

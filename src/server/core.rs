@@ -30,7 +30,7 @@ use crate::server::meter::{Last, Meter};
 use crate::server::requests::Requests;
 use crate::server::saver::Saver;
 use crate::server::shared::{Settings, Shared};
-use crate::server::signal::{Crowd, Signal};
+use crate::server::signal::{Crowd, Pauses, Signal};
 use crate::server::stream::Net;
 use crate::shard::execute::Request;
 use crate::shard::gate::Release;
@@ -144,6 +144,8 @@ pub struct Core {
     pub events: RefCell<Events>,
     /// Something was appended, or the log has to be looked after for another reason.
     pub log_due: Signal,
+    /// Long work between two slices.
+    pub pauses: Pauses,
     /// Tasks that wait for the log.
     pub progress: Crowd,
     turns: RefCell<HashMap<Ticket, Turn>>,
@@ -183,6 +185,7 @@ impl Core {
             clients: Clients::default(),
             calls: Calls::default(),
             log_due: Signal::default(),
+            pauses: Pauses::default(),
             progress: Crowd::default(),
             turns: RefCell::default(),
             endings: RefCell::default(),

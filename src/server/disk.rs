@@ -4,13 +4,13 @@
 //! ext4, 200 bytes): a write in place is 1 us of CPU and returns with the bytes in the page
 //! cache; handing it to another thread costs 15-40 us, and io_uring also hands buffered writes
 //! of ext4 and every fsync to a worker thread of the kernel. So small writes of the log are made
-//! in place while the disk keeps up (`write_now`); its big writes and its syncs go through the
-//! core's ring (`write_through`, `sync_through`), since a reply waits for them; and everything
-//! else that may wait for the device (bases, reads, renames, opening) runs on the executor's
-//! blocking pool.
+//! in place while the disk keeps up (`write_now`); big writes and syncs go through the core's ring
+//! (`write_all_at`, `sync_data`), where their end is seen in the core's next turn without a
+//! thread of this process in between; and everything else that may wait for the device (reads,
+//! renames, opening) runs on the executor's blocking pool.
 //!
 //! A future here owns its buffer until the work is done: dropping the future half way leaves
-//! the work running on the pool with everything it needs, so memory is never at risk. What is
+//! the work running with everything it needs, so memory is never at risk. What is
 //! lost is the knowledge of the outcome, so a file whose write or sync was abandoned refuses
 //! further ones, as does a file on which one failed: after a failed sync the kernel has dropped
 //! the dirty pages, and a later sync that succeeds says nothing about them. An executor ends
@@ -121,24 +121,7 @@ impl File {
 
     /// Writes all bytes at an offset without holding up this thread, and gives the buffer back
     /// for the next batch.
-    pub async fn write_all_at(&self, bytes: Vec<u8>, offset: u64) -> Result<Vec<u8>, DiskError> {
-        let attempt = self.attempt("write")?;
-        let file = Arc::clone(&self.file);
-        let work =
-            move || write_fully(|part, at| file.write_at(part, at), &bytes, offset).map(|()| bytes);
-        attempt.end(pool(work).await)
-    }
-
-    /// Makes durable what was written before this call (fdatasync: also the length).
-    pub async fn sync_data(&self) -> Result<(), DiskError> {
-        let attempt = self.attempt("sync")?;
-        let file = Arc::clone(&self.file);
-        attempt.end(pool(move || file.sync_data()).await)
-    }
-
-    /// The same as `write_all_at` on the core's own ring: its end is seen in the core's next turn,
-    /// without a thread of this process in between.
-    pub async fn write_through(
+    pub async fn write_all_at(
         &self,
         ring: &Requests,
         bytes: Vec<u8>,
@@ -148,8 +131,8 @@ impl File {
         attempt.end(ring.write_all_at(&self.file, bytes, offset).await)
     }
 
-    /// The same as `sync_data` on the core's own ring.
-    pub async fn sync_through(&self, ring: &Requests) -> Result<(), DiskError> {
+    /// Makes durable what was written before this call (fdatasync: also the length).
+    pub async fn sync_data(&self, ring: &Requests) -> Result<(), DiskError> {
         let attempt = self.attempt("sync")?;
         attempt.end(ring.sync_data(&self.file).await)
     }

@@ -24,7 +24,7 @@ pub async fn tend(core: Rc<Core>) {
         let (now, epoch) = (core.clock.now(), core.shared.epochs.now());
         let more = core.run(|shard| shard.upkeep(now, epoch, expire));
         if more {
-            glommio::executor().yield_task_queue_now().await;
+            core.pauses.rest().await;
             continue;
         }
         round = round.wrapping_add(1);

@@ -146,7 +146,7 @@ async fn load_snapshot(
         }
         reader.feed(&block);
         target.with(core, |shard| load_items(shard, shard_id, &mut reader, &base.path))?;
-        glommio::executor().yield_task_queue_now().await;
+        core.pauses.rest().await;
     }
     let footer = reader.finish().map_err(|fault| fault.to_string())?;
     if target.with(core, |shard| shard.keys.load_unfinished()) > 0 {
@@ -203,7 +203,7 @@ async fn load_commands(core: &Core, target: &mut Target<'_>, base: &Base) -> Res
                 .with(core, |shard| shard.replay_named(args, db, &mut scratch))
                 .map_err(|bad| format!("{}: {bad:?}", base.path))?;
         }
-        glommio::executor().yield_task_queue_now().await;
+        core.pauses.rest().await;
     }
     if crc.value() != base.crc || buffer.pending() > 0 {
         return Err(format!("{}: at byte 0: expected checksum {:016x}", base.path, base.crc));
@@ -236,7 +236,7 @@ async fn replay_segment(
                 .map_err(|bad| format!("{path}: record at byte {offset}: {bad:?}"))?;
             core.shared.loaded.commands.fetch_add(count, Ordering::Relaxed);
         }
-        glommio::executor().yield_task_queue_now().await;
+        core.pauses.rest().await;
     }
     reader.finish().map_err(|fault| fault.to_string())
 }
@@ -300,10 +300,10 @@ async fn write_again(core: &Core, replay: &Replay) -> Result<(), DiskError> {
             break;
         }
         let count = block.len() as u64;
-        block = file.write_all_at(block, at).await?;
+        block = file.write_all_at(&core.requests, block, at).await?;
         at += count;
     }
-    file.sync_data().await
+    file.sync_data(&core.requests).await
 }
 
 fn progress(core: &Core) {

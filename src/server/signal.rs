@@ -34,6 +34,33 @@ impl Signal {
     }
 }
 
+/// Where long work rests between two slices: until the core has looked at its sockets and messages
+/// once more. While anybody rests, the core does not wait for events.
+#[derive(Debug, Default)]
+pub struct Pauses {
+    turn: Cell<u64>,
+    resting: Crowd,
+}
+
+impl Pauses {
+    /// Rests until the next turn.
+    pub async fn rest(&self) {
+        let turn = self.turn.get();
+        self.resting.until(|| (self.turn.get() != turn).then_some(())).await;
+    }
+
+    /// Does anybody rest?
+    pub fn any(&self) -> bool {
+        !self.resting.wakers.borrow().is_empty()
+    }
+
+    /// A turn has begun: everybody goes on behind those whom it woke.
+    pub fn end(&self) {
+        self.turn.set(self.turn.get().wrapping_add(1));
+        self.resting.wake();
+    }
+}
+
 /// Tasks that look again whenever something has moved.
 #[derive(Debug, Default)]
 pub struct Crowd {

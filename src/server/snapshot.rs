@@ -62,7 +62,7 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
     loop {
         let progress = slice(core);
         if !buffer_is_due(core, progress) {
-            glommio::executor().yield_task_queue_now().await;
+            core.pauses.rest().await;
             continue;
         }
         let bytes = core.shard.borrow_mut().take_base_bytes();
@@ -71,21 +71,22 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
         }
         let length = bytes.len() as u64;
         let (target, at) = (Rc::clone(&file), offset);
-        let task = async move { target.write_all_at(bytes, at).await };
+        let ring = core.requests.clone();
+        let task = async move { target.write_all_at(&ring, bytes, at).await };
         writing = Some(glommio::spawn_local(task).detach());
         offset += length;
         if progress == Progress::Done {
             break;
         }
-        glommio::executor().yield_task_queue_now().await;
+        core.pauses.rest().await;
     }
     if let Some(last) = writing.take() {
         finished(last.await)?;
     }
     let (bytes, crc, entries) = core.shard.borrow_mut().end_base();
     let length = offset + bytes.len() as u64;
-    file.write_all_at(bytes, offset).await.map_err(error)?;
-    file.sync_data().await.map_err(error)?;
+    file.write_all_at(&core.requests, bytes, offset).await.map_err(error)?;
+    file.sync_data(&core.requests).await.map_err(error)?;
     let preimage_peak = core.shard.borrow().keys.preimage_peak() as u64;
     let base = Base { path, run: core.database.run, length, crc, entries };
     Ok(Written { base, preimage_peak })
@@ -140,7 +141,7 @@ pub async fn abort_all(core: &Rc<Core>, generation: Generation) {
             let sweeping = Rc::clone(&core);
             glommio::spawn_local(async move {
                 while sweeping.shard.borrow_mut().base_step() != Progress::Done {
-                    glommio::executor().yield_task_queue_now().await;
+                    sweeping.pauses.rest().await;
                 }
             })
             .detach();

@@ -140,11 +140,15 @@ enum Then {
 pub async fn drive(core: Rc<Core>) {
     let net = Rc::clone(&core.net);
     loop {
-        let work = |waker: &Waker| net.sockets.borrow().has_notices() || core.port.arm(waker);
+        let work = |waker: &Waker| {
+            // All are asked: the inbox keeps the waker.
+            core.port.arm(waker) || core.pauses.any() || net.sockets.borrow().has_notices()
+        };
         let turn = net.ring.turn(work).await;
         turn.expect("a ring that works: without it the core cannot go on");
         core.take_in();
         net.dispatch(&core);
+        core.pauses.end();
     }
 }
 

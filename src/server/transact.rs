@@ -58,7 +58,7 @@ pub async fn transact(core: &Rc<Core>, call: CallId, proto: Proto, program: Prog
 /// past their locks.
 async fn enter_gate(core: &Rc<Core>) {
     while !core.shared.epochs.try_enter() {
-        glommio::executor().yield_task_queue_now().await;
+        core.pauses.rest().await;
     }
 }
 

@@ -1,14 +1,35 @@
 //! Files of a real directory through the module's own functions, and scripted short writes.
 
 use std::future::Future;
+use std::rc::Rc;
 
 use glommio::{LocalExecutorBuilder, Placement};
 use tempfile::{TempDir, tempdir};
 
 use super::*;
+use crate::server::ring::Ring;
 
 fn run<T>(work: impl Future<Output = T>) -> T {
     LocalExecutorBuilder::new(Placement::Unbound).make().unwrap().run(work)
+}
+
+/// Runs work beside a core that does nothing but turn its ring.
+fn with_ring<F: Future<Output = ()> + 'static>(work: impl FnOnce(Requests) -> F) {
+    run(async {
+        let ring = Ring::new().unwrap();
+        let (done, waker) = (Rc::new(Cell::new(false)), ring.waker());
+        let (set, work) = (Rc::clone(&done), work(ring.requests()));
+        glommio::spawn_local(async move {
+            work.await;
+            set.set(true);
+            waker.wake();
+        })
+        .detach();
+        while !done.get() {
+            ring.turn(|_| done.get()).await.unwrap();
+            while ring.completion().is_some() {}
+        }
+    });
 }
 
 async fn new_file(directory: &TempDir, name: &str) -> File {
@@ -18,12 +39,12 @@ async fn new_file(directory: &TempDir, name: &str) -> File {
 #[test]
 fn what_is_written_is_read_back() {
     let directory = tempdir().unwrap();
-    run(async {
+    with_ring(async move |ring| {
         let file = new_file(&directory, "a").await;
         file.write_now(b"hello", 0).unwrap();
-        let back = file.write_all_at(b" world".to_vec(), 5).await.unwrap();
+        let back = file.write_all_at(&ring, b" world".to_vec(), 5).await.unwrap();
         assert_eq!(back, b" world");
-        file.sync_data().await.unwrap();
+        file.sync_data(&ring).await.unwrap();
         assert_eq!(file.length().await.unwrap(), 11);
         assert_eq!(file.read_at(vec![9; 3], 4, 100).await.unwrap(), b"o world");
         file.set_length(5).await.unwrap();
@@ -62,14 +83,14 @@ fn blocks_are_the_file_from_the_offset_on() {
 
 #[test]
 fn a_failed_write_is_named_and_the_file_refuses_from_then_on() {
-    run(async {
+    with_ring(async |ring| {
         let full = File::open(Path::new("/dev/full"), Open::Write).await.unwrap();
         let error = full.write_now(b"x", 0).unwrap_err();
         assert!(error.is_full() && !error.is_missing());
         let text = error.to_string();
         assert!(text.starts_with("cannot write /dev/full: No space left"), "{text}");
         assert!(full.refuses());
-        let error = full.sync_data().await.unwrap_err();
+        let error = full.sync_data(&ring).await.unwrap_err();
         assert!(error.to_string().contains("an earlier write or sync"), "{error}");
         let missing = File::open(Path::new("/nowhere/a"), Open::Read).await.unwrap_err();
         assert!(missing.is_missing(), "{missing}");
@@ -79,9 +100,9 @@ fn a_failed_write_is_named_and_the_file_refuses_from_then_on() {
 #[test]
 fn an_abandoned_write_completes_but_is_not_trusted() {
     let directory = tempdir().unwrap();
-    run(async {
+    with_ring(async move |ring| {
         let file = new_file(&directory, "a").await;
-        let mut write = Box::pin(file.write_all_at(vec![7; 1 << 20], 0));
+        let mut write = Box::pin(file.write_all_at(&ring, vec![7; 1 << 20], 0));
         assert!(futures_poll(write.as_mut()).await.is_none());
         drop(write);
         assert!(file.refuses());
