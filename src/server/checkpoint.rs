@@ -167,8 +167,9 @@ async fn prepare_shard(
     if !logs {
         return Ok(None);
     }
-    // The segment before the present one has to be closed: one switch at a time.
-    aof::sync(core).await;
+    // The segment before the present one has to be closed: one switch at a time. Everything up to
+    // now is made durable, whoever else is syncing.
+    aof::flush(core).await;
     if core.shard.borrow().log().is_some_and(|log| !log.can_switch() && log.fault().is_none()) {
         return Err("the segment before the last is not closed yet".to_owned());
     }

@@ -40,22 +40,33 @@ impl Signal {
 pub struct Pauses {
     turn: Cell<u64>,
     resting: Crowd,
+    /// Of the core's own task, while it may wait for events.
+    core: RefCell<Option<Waker>>,
 }
 
 impl Pauses {
     /// Rests until the next turn.
     pub async fn rest(&self) {
         let turn = self.turn.get();
+        if let Some(core) = self.core.take() {
+            core.wake();
+        }
         self.resting.until(|| (self.turn.get() != turn).then_some(())).await;
     }
 
-    /// Does anybody rest?
-    pub fn any(&self) -> bool {
-        !self.resting.wakers.borrow().is_empty()
+    /// Says whether anybody rests; if not, keeps the waker of the core's own task for when somebody
+    /// does.
+    pub fn arm(&self, waker: &Waker) -> bool {
+        let any = !self.resting.wakers.borrow().is_empty();
+        if !any {
+            self.core.replace(Some(waker.clone()));
+        }
+        any
     }
 
     /// A turn has begun: everybody goes on behind those whom it woke.
     pub fn end(&self) {
+        self.core.take();
         self.turn.set(self.turn.get().wrapping_add(1));
         self.resting.wake();
     }

@@ -141,8 +141,8 @@ pub async fn drive(core: Rc<Core>) {
     let net = Rc::clone(&core.net);
     loop {
         let work = |waker: &Waker| {
-            // All are asked: the inbox keeps the waker.
-            core.port.arm(waker) || core.pauses.any() || net.sockets.borrow().has_notices()
+            let notices = net.sockets.borrow().has_notices();
+            notices || core.port.arm(waker) || core.pauses.arm(waker)
         };
         let turn = net.ring.turn(work).await;
         turn.expect("a ring that works: without it the core cannot go on");

@@ -113,6 +113,9 @@ fn power_cycles(policy: &str, shards: u32, cycles: u64) {
             a_while(0, 20, &mut prng);
             server.kill();
         });
+        if !found.is_empty() {
+            found.push(format!("log of the server that was cut off:\n{}", server.log()));
+        }
         disk.restore();
         server = launch.start();
         let promise = match policy {
