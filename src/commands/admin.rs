@@ -44,6 +44,7 @@ const SLOWLOG: &[Command] = &[
 ];
 
 const LATENCY: &[Command] = &[
+    row("latency|doctor", 2, ADMIN, doctor, docs("2.8.13", "Says where the figures are.")),
     row("latency|help", 2, LOADING, command::help, docs("2.8.13", "Prints this help.")),
     row("latency|histogram", -2, ADMIN, histogram, docs("7.0.0", "Durations of commands.")),
     row("latency|history", 3, ADMIN, history, docs("2.8.13", "The samples of one event.")),
@@ -224,6 +225,13 @@ fn latest(_shell: &mut Shell<'_>) -> Result<Ask, Error> {
 
 fn history(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     Ok(Ask::LatencyHistory { event: text(shell.args.at(2)) })
+}
+
+fn doctor(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let text = b"There is no report. LATENCY LATEST and HISTORY show events above \
+        latency-monitor-threshold, LATENCY HISTOGRAM the durations of commands.\n";
+    shell.reply.verbatim("txt", text);
+    Ok(Ask::Nothing)
 }
 
 fn latency_reset(shell: &mut Shell<'_>) -> Result<Ask, Error> {

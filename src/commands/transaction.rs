@@ -87,6 +87,19 @@ pub fn gate(session: &Session, command: &Command, facts: &Facts) -> Result<Gate,
     }
 }
 
+/// Above maxmemory: is this command refused? Within MULTI everything is that would be queued, and
+/// EXEC if something in the queue needs memory.
+pub fn needs_memory(session: &Session, command: &Command) -> bool {
+    let needs = |command: &Command| command.flags.has(Flags::DENYOOM);
+    match &session.queue {
+        None => needs(command),
+        Some(queue) if command.name == "exec" => {
+            queue.commands.iter().any(|queued| needs(queued.command))
+        }
+        Some(_) => !command.flags.has(Flags::IN_MULTI),
+    }
+}
+
 fn allowed(rule: Access, loopback: bool) -> bool {
     match rule {
         Access::Yes => true,
@@ -188,6 +201,7 @@ mod tests {
     use super::*;
     use crate::base::ids::{Db, ShardId};
     use crate::commands::kit::Kit;
+    use crate::commands::table;
     use crate::resp::args::OwnedArgs;
 
     fn watched(key: &str) -> Watched {
@@ -268,6 +282,30 @@ mod tests {
         );
         let queue = kit.session.queue.as_ref().unwrap();
         assert!(queue.aborted && queue.commands.is_empty() && queue.bytes == 0);
+    }
+
+    #[test]
+    fn above_maxmemory_what_needs_memory_is_refused() {
+        let row = |name: &str| table::find(name.as_bytes()).unwrap();
+        // What is queued, the command, refused?
+        for (queued, name, refused) in [
+            (None, "set", true),
+            (None, "get", false),
+            (None, "del", false),
+            (None, "exec", false),
+            (Some("get"), "get", true),
+            (Some("get"), "exec", false),
+            (Some("set"), "exec", true),
+            (Some("set"), "discard", false),
+        ] {
+            let mut kit = Kit::new();
+            if let Some(queued) = queued {
+                kit.run("multi");
+                let args = OwnedArgs::of(&[queued.as_bytes(), b"a", b"b"]);
+                queue(&mut kit.session, row(queued), args.args());
+            }
+            assert_eq!(needs_memory(&kit.session, row(name)), refused, "{queued:?} {name}");
+        }
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub struct Changed {
     pub notes: Vec<Note>,
 }
 
+/// Settings that CONFIG GET shows only by their whole name.
+const HIDDEN: &[&str] = &["key-load-delay", "rdb-key-save-delay"];
+
 impl Config {
     /// CONFIG GET: names and values for these names and patterns, each once.
     pub fn get<'a>(
@@ -54,7 +57,12 @@ impl Config {
     ) -> Vec<(&'static str, String)> {
         let patterns: Vec<&[u8]> = patterns.into_iter().collect();
         let wanted = |name: &str| {
-            patterns.iter().any(|pattern| glob::matches_any_case(pattern, name.as_bytes()))
+            let name = name.as_bytes();
+            let hidden = HIDDEN.iter().any(|hidden| hidden.as_bytes() == name);
+            patterns.iter().any(|pattern| match hidden {
+                true => pattern.eq_ignore_ascii_case(name),
+                false => glob::matches_any_case(pattern, name),
+            })
         };
         let mut found = Vec::new();
         for row in rows() {

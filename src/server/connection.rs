@@ -51,6 +51,8 @@ pub struct Connection {
     limits: Limits,
     tally: Tally,
     pub(in crate::server) timing: Timing,
+    /// The data was larger than maxmemory when this batch began.
+    full: bool,
 }
 
 /// What a command leaves to be awaited.
@@ -84,6 +86,7 @@ pub async fn serve(core: Rc<Core>, client: Rc<Client>, mut socket: Socket) {
         limits: limits(&settings, client.session.borrow().authenticated),
         tally: Tally::new(core.clock.turn()),
         timing: Timing::of(&settings.config),
+        full: false,
         pipeline: Pipeline::default(),
         core: Rc::clone(&core),
         client: Rc::clone(&client),
@@ -223,6 +226,7 @@ impl Connection {
             let last = if buffer.is_last() { Last::Yes } else { Last::No };
             let pending = self.dispatch(args, last);
             if !matches!(pending, Pending::Nothing) {
+                self.count_input(buffer);
                 end = match self.settle(pending, args).await {
                     Asked::Go => End::Full,
                     Asked::Close => End::Close,
@@ -258,6 +262,8 @@ impl Connection {
             self.timing = Timing::of(&self.settings.config);
             self.limits = limits(&self.settings, authenticated);
         }
+        drop(current);
+        self.full = self.core.is_full();
     }
 
     fn count_input(&self, buffer: &Buffer) {
@@ -289,6 +295,10 @@ impl Connection {
         let mut session = self.client.session.borrow_mut();
         session.command = command.name;
         match transaction::gate(&session, command, &self.settings.facts) {
+            Ok(_) if self.full && transaction::needs_memory(&session, command) => {
+                drop(session);
+                return self.refuse(Some(command), args, Error::OOM);
+            }
             Ok(Gate::Run) => {}
             Ok(Gate::Queue) => {
                 transaction::queue(&mut session, command, args);

@@ -300,6 +300,16 @@ impl Core {
         result
     }
 
+    /// Is the data of all shards larger than maxmemory? Says how large that of this one is.
+    pub fn is_full(&self) -> bool {
+        let most = self.settings.borrow().config.maxmemory;
+        if most == 0 {
+            return false;
+        }
+        self.shared.publish_memory(self.id, self.shard.borrow().keys.memory().used);
+        self.shared.memory() > most
+    }
+
     /// Commands for another shard.
     pub fn send_envelope(self: &Rc<Self>, to: ShardId, call: CallId, envelope: Envelope) {
         self.port.send(to, Message::Envelope { from: self.id, call, envelope });

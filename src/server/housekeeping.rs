@@ -27,6 +27,7 @@ pub async fn tend(core: Rc<Core>) {
             core.pauses.rest().await;
             continue;
         }
+        core.is_full();
         round = round.wrapping_add(1);
         if round.is_multiple_of(CLIENT_ROUNDS) {
             close_idle(&core);

@@ -46,6 +46,7 @@ pub struct Shared {
     pub loaded: Loaded,
     loading: AtomicBool,
     durable: Vec<AtomicU64>,
+    memory: Vec<AtomicU64>,
     next_client: AtomicU64,
     next_tx: AtomicU64,
     fault: Mutex<String>,
@@ -93,6 +94,7 @@ impl Shared {
             loaded: Loaded::default(),
             loading: AtomicBool::new(true),
             durable: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+            memory: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             next_client: AtomicU64::new(1),
             next_tx: AtomicU64::new(now.0 << 20),
             fault: Mutex::default(),
@@ -117,6 +119,18 @@ impl Shared {
     /// Says whether the data set is being loaded.
     pub fn set_loading(&self, loading: bool) {
         self.loading.store(loading, Ordering::Release);
+    }
+
+    /// A shard takes so much memory.
+    pub fn publish_memory(&self, shard: ShardId, bytes: usize) {
+        if let Some(place) = self.memory.get(shard.index()) {
+            place.store(bytes as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of all shards, as far as they have said.
+    pub fn memory(&self) -> u64 {
+        self.memory.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum()
     }
 
     /// A shard is durable up to this epoch.

@@ -142,13 +142,14 @@ const PERSISTENCE: &[Setting] = &[
     ),
 ];
 
-const UNENFORCED: &str = "not enforced yet: nothing is evicted and no write is refused for memory";
+const UNENFORCED: &str = "nothing is evicted yet: above maxmemory what needs memory is refused";
 
 const MEMORY: &[Setting] = &[
-    Setting::new("maxmemory", Memory(0, ANY), "0")
-        .live()
-        .partly(UNENFORCED)
-        .is(at!(maxmemory), "Memory that the data may take. 0: no limit."),
+    Setting::new("maxmemory", Memory(0, ANY), "0").live().is(
+        at!(maxmemory),
+        "Memory that the data may take. Above it commands that need more are refused; shards \
+             hear of each other's memory every 50 ms. 0: no limit.",
+    ),
     Setting::new("maxmemory-policy", OneOf(EvictionPolicy::WORDS), "noeviction")
         .live()
         .partly(UNENFORCED)
@@ -183,8 +184,8 @@ const CLIENTS: &[Setting] = &[
     .live()
     .is(
         at!(client_output_buffer_limit),
-        "<class> <hard> <soft> <seconds>: a client that does not read its replies is closed at \
-         <hard> bytes, or after <seconds> above <soft> bytes. 0: no limit.",
+        "<class> <hard> <soft> <seconds>, as in Redis. A client's replies are bounded without it: \
+         its commands wait while it does not read.",
     ),
     Setting::new("busy-reply-threshold", Number(0, ANY), "5000")
         .live()

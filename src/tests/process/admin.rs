@@ -436,3 +436,36 @@ fn idle_time_is_not_counted_and_errors_are() {
     let histogram = client.line("LATENCY HISTOGRAM set");
     assert_eq!(histogram.items()[1].items()[1].int(), 8, "{histogram}");
 }
+
+/// Above maxmemory what needs memory is refused, what gives some back is not.
+#[test]
+fn memory_is_bounded() {
+    let launch = Launch::basalt().volatile().shards(2);
+    let server = launch.start();
+    let mut client = server.client();
+    client.ok("SET there 1");
+    client.ok("CONFIG SET maxmemory 1");
+    let oom = "-OOM command not allowed when used memory > 'maxmemory'.";
+    for line in ["SET a 1", "HSET h f 1", "APPEND there x", "MSET a 1 b 2 c 3 d 4"] {
+        assert_eq!(client.line(line).text(), oom, "{line}");
+    }
+    assert_eq!(client.line("GET there").text(), "1");
+    all(&mut client, &["MULTI", "SET a 1"]);
+    let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+    assert_eq!(client.line("EXEC").text(), aborted);
+    assert_eq!(client.line("DEL there").int(), 1);
+    client.ok("CONFIG SET maxmemory 0");
+    client.ok("SET a 1");
+    let used: u64 = client.info("memory")["used_memory"].parse().expect("a number");
+    client.ok(&format!("CONFIG SET maxmemory {}", used + (4 << 20)));
+    let value = "v".repeat(10_000);
+    let stopped = (0..2000).find(|n| client.call(&["SET", &format!("k:{n}"), &value]).is_error());
+    let stopped = stopped.expect("20 MB do not fit into 4");
+    assert!((200..1900).contains(&stopped), "refused after {stopped}");
+    client.ok("FLUSHALL");
+    let start = Instant::now();
+    while client.line("SET a 1").is_error() {
+        assert!(start.elapsed() < Duration::from_secs(10), "what was freed is not seen");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
