@@ -87,6 +87,19 @@ pub fn gate(session: &Session, command: &Command, facts: &Facts) -> Result<Gate,
     }
 }
 
+/// While writes are refused: does this command of an open transaction bring one, or EXEC carry one
+/// out? The transaction then fails as a whole, not command by command.
+pub fn brings_write(session: &Session, command: &Command) -> bool {
+    let writes = |command: &Command| command.flags.has(Flags::WRITE);
+    match &session.queue {
+        None => false,
+        Some(queue) if command.name == "exec" => {
+            queue.commands.iter().any(|queued| writes(queued.command))
+        }
+        Some(_) => writes(command),
+    }
+}
+
 /// Above maxmemory: is this command refused? Within MULTI everything is that would be queued, and
 /// EXEC if something in the queue needs memory.
 pub fn needs_memory(session: &Session, command: &Command) -> bool {
@@ -305,6 +318,27 @@ mod tests {
                 queue(&mut kit.session, row(queued), args.args());
             }
             assert_eq!(needs_memory(&kit.session, row(name)), refused, "{queued:?} {name}");
+        }
+    }
+
+    #[test]
+    fn a_transaction_with_a_write_fails_while_writes_do() {
+        let row = |name: &str| table::find(name.as_bytes()).unwrap();
+        for (queued, name, refused) in [
+            (None, "set", false),
+            (Some("get"), "get", false),
+            (Some("get"), "del", true),
+            (Some("get"), "exec", false),
+            (Some("set"), "exec", true),
+            (Some("set"), "discard", false),
+        ] {
+            let mut kit = Kit::new();
+            if let Some(queued) = queued {
+                kit.run("multi");
+                let args = OwnedArgs::of(&[queued.as_bytes(), b"a", b"b"]);
+                queue(&mut kit.session, row(queued), args.args());
+            }
+            assert_eq!(brings_write(&kit.session, row(name)), refused, "{queued:?} {name}");
         }
     }
 

@@ -16,7 +16,7 @@ use futures_lite::future::or;
 
 use crate::base::ids::Lsn;
 use crate::commands::order::{Item, Response};
-use crate::commands::session::{Ask, ReplyMode, Shell};
+use crate::commands::session::{Ask, ReplyMode, Session, Shell};
 use crate::commands::spec::{Command, Flags, Run};
 use crate::commands::table;
 use crate::commands::transaction::{self, Gate};
@@ -40,6 +40,7 @@ use crate::server::stream::Socket;
 use crate::server::tally::{self, Tally, Timing, Took};
 use crate::shard::execute::Request;
 use crate::shard::gate::Release;
+use crate::shard::shard::Writes;
 
 /// A connection's state between two reads.
 pub struct Connection {
@@ -294,11 +295,8 @@ impl Connection {
         };
         let mut session = self.client.session.borrow_mut();
         session.command = command.name;
-        match transaction::gate(&session, command, &self.settings.facts) {
-            Ok(_) if self.full && transaction::needs_memory(&session, command) => {
-                drop(session);
-                return self.refuse(Some(command), args, Error::OOM);
-            }
+        let gate = transaction::gate(&session, command, &self.settings.facts);
+        match gate.and_then(|gate| self.admit(&session, command).map(|()| gate)) {
             Ok(Gate::Run) => {}
             Ok(Gate::Queue) => {
                 transaction::queue(&mut session, command, args);
@@ -312,9 +310,6 @@ impl Connection {
         }
         let (db, proto) = (session.db, session.proto);
         drop(session);
-        if self.core.shared.is_loading() && !command.flags.has(Flags::LOADING) {
-            return self.refuse(Some(command), args, Error::LOADING);
-        }
         let route = route(command, args, self.core.id, self.core.shards);
         match route {
             Route::Session => self.in_session(command, args, last),
@@ -331,6 +326,22 @@ impl Connection {
             }
             _ => Pending::Across(route, Item::of(command, args, db)),
         }
+    }
+
+    /// Is the server in a state to run or queue this command?
+    fn admit(&self, session: &Session, command: &Command) -> Result<(), Error> {
+        if self.core.shared.is_loading() && !command.flags.has(Flags::LOADING) {
+            return Err(Error::LOADING);
+        }
+        if self.full && transaction::needs_memory(session, command) {
+            return Err(Error::OOM);
+        }
+        if transaction::brings_write(session, command)
+            && let Writes::Refused(error) = &self.core.shard.borrow().writes
+        {
+            return Err(error.clone());
+        }
+        Ok(())
     }
 
     fn replies_on(&self) -> bool {

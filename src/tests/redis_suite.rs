@@ -22,7 +22,7 @@ const UNITS: &[(&str, usize)] = &[
     ("unit/type/hash", 70),
     ("unit/keyspace", 43),
     ("unit/expire", 57),
-    ("unit/scan", 8),
+    ("unit/scan", 7),
     ("unit/multi", 36),
     ("unit/protocol", 20),
     ("unit/info-command", 2),
