@@ -14,8 +14,8 @@ use harness::peers;
 use harness::server::Launch;
 
 /// The units, and how many of their tests must pass: an error in the list of skips is not to empty
-/// one unnoticed. unit/replybufsize is not among them: it watches how Redis resizes the reply buffer
-/// that it keeps for each client, and here a client has none between its batches.
+/// one unnoticed. unit/replybufsize is not among them: it watches how Redis resizes the buffer of
+/// replies that it keeps for each client, and here a client has none between its batches.
 const UNITS: &[(&str, usize)] = &[
     ("unit/type/string", 57),
     ("unit/type/incr", 21),

@@ -154,7 +154,7 @@ fn directives_without_effect_are_noted_once_for_each_reason() {
             "rdbchecksum: no effect: checksums are always written and checked",
         ]
     );
-    let (config, notes) = load("maxmemory 1gb").unwrap();
+    let (config, notes) = load("maxmemory 1gb\nmaxmemory-policy allkeys-lru").unwrap();
     assert_eq!(config.maxmemory, 1 << 30);
     assert_eq!(notes.len(), 1);
 }

@@ -35,7 +35,12 @@ fn get_takes_names_and_patterns() {
     );
     assert_eq!(get(&config, &["latency-tracking-info*"])[0].1, "50 99 99.9");
     let all = get(&config, &["*"]);
-    assert_eq!(all.len(), rows().count() + rows().filter(|row| row.alias.is_some()).count());
+    let names = rows().count() + rows().filter(|row| row.alias.is_some()).count();
+    assert_eq!(all.len(), names - HIDDEN.len());
+    for name in HIDDEN {
+        assert_eq!(get(&config, &[name]).len(), 1);
+        assert!(get(&config, &["*-*-*"]).iter().all(|(shown, _)| shown != name));
+    }
 }
 
 #[test]
@@ -61,7 +66,9 @@ fn set_changes_all_or_nothing() {
     let changed = set(&config, &["client-output-buffer-limit", "pubsub 1 2 3"]).unwrap();
     assert_eq!(changed.config.client_output_buffer_limit.pubsub.soft_seconds, 3);
     assert_eq!(changed.config.client_output_buffer_limit.normal.hard, 256 << 20);
-    let changed = set(&config, &["maxmemory", "100mb", "hz", "20"]).unwrap();
+    let policy = ["maxmemory-policy", "allkeys-lru"];
+    let changed =
+        set(&config, &[&["maxmemory", "100mb", "hz", "20"], &policy[..]].concat()).unwrap();
     assert_eq!(changed.config.maxmemory, 100 << 20);
     assert_eq!(changed.notes.len(), 1);
     assert_eq!(get(&changed.config, &["hz"])[0].1, "20");
