@@ -6,6 +6,7 @@ pub mod entry;
 pub mod extended;
 pub mod glob;
 pub mod ids;
+pub mod mutant;
 pub mod number;
 pub mod order;
 pub mod prng;

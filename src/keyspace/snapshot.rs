@@ -16,6 +16,7 @@
 use std::mem;
 
 use crate::base::ids::Db;
+use crate::base::mutant::Mutant;
 use crate::base::table::Stored;
 use crate::base::time::Millis;
 use crate::keyspace::database::{Database, POLARITY, Stop, Tour, Walk};
@@ -96,7 +97,9 @@ impl Keyspace {
         if self.cut.is_some() {
             return false;
         }
-        self.polarity ^= POLARITY;
+        if !Mutant::NoFlip.is_on() {
+            self.polarity ^= POLARITY;
+        }
         let mut keys = 0;
         for (number, database) in self.dbs.iter_mut().enumerate() {
             keys += database.table.len() as u64;

@@ -49,6 +49,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{Epoch, Lsn, ShardId};
+use crate::base::mutant::Mutant;
 use crate::persist::fault::StorageFault;
 use crate::persist::manifest::{End, Manifest};
 use crate::persist::names::{self, Fate};
@@ -218,7 +219,8 @@ pub fn plan(facts: &Facts<'_>) -> Result<Plan, Refusal> {
         shards.push(tail::walk(shard, files, scans, origin, durable)?);
     }
     let many = manifest.shards.len() > 1;
-    let complete = (!same && many).then(|| complete_epoch(manifest, &shards, scans, durable));
+    let cuts = !same && many && !Mutant::NoRowK.is_on();
+    let complete = cuts.then(|| complete_epoch(manifest, &shards, scans, durable));
     for (kept, scans) in shards.iter_mut().zip(scans) {
         if let Some(mark) = complete.and_then(|complete| first_to_drop(scans, complete)) {
             kept.cut(mark.1.lsn, mark.0, mark.1.offset, Row::K);
@@ -319,7 +321,7 @@ fn first_to_drop(scans: &[Scanned], complete: Epoch) -> Option<(usize, Mark)> {
 
 /// Row L. Parts in epochs that are durable everywhere are whole by that alone.
 fn drop_torn_transactions(shards: &mut [ShardPlan], scans: &[Vec<Scanned>], durable: Epoch) {
-    loop {
+    while !Mutant::NoRowL.is_on() {
         // Which participants have which transaction, as far as it is kept now.
         let mut holders: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         let kept_parts = |shard: usize, kept: &ShardPlan| {

@@ -22,6 +22,7 @@
 //! segment is written in full, and nothing in it counts as durable before the old one is synced.
 
 use crate::base::ids::{Db, Epoch, Lsn, TxId};
+use crate::base::mutant::Mutant;
 use crate::base::time::Millis;
 use crate::limits::DISK_WRITE_MAX;
 use crate::persist::fault::StorageFault;
@@ -181,7 +182,9 @@ impl SegmentWriter {
     /// The next write, unless one is in flight or nothing is sealed.
     pub fn take_write(&mut self) -> Option<WriteJob> {
         match &mut self.closing {
-            Some(old) if !old.all_written() => old.take_write(),
+            Some(old) if !old.all_written() && !Mutant::NextSegmentFirst.is_on() => {
+                old.take_write()
+            }
             // The log has lost units before this segment: until a checkpoint stands in for
             // them its records must not be in the file, where they would not follow.
             _ if self.poison.is_some() => None,
@@ -229,6 +232,9 @@ impl SegmentWriter {
     /// after an error, so what was queued for the segment is given up and nothing on this log is
     /// acknowledged before `heal`. Nor is anything written: switch, make a checkpoint, heal.
     pub fn failed(&mut self, number: u64, fault: StorageFault) {
+        if Mutant::NoPoison.is_on() {
+            return self.current.forget_sync();
+        }
         if self.poison.is_none() {
             let written = (self.written(), self.written_epoch());
             let durable = (self.durable(), self.durable_epoch());
@@ -258,7 +264,9 @@ impl SegmentWriter {
         let mut old = fresh;
         old.end(self.epoch);
         match old.closed() {
-            _ if old.gave_up() => {}
+            // What a poisoned log has queued does not follow what is in the file: it is for the
+            // checkpoint that heals.
+            _ if old.gave_up() || self.poison.is_some() => {}
             Some(closed) => self.closed = Some(closed),
             None => self.closing = Some(old),
         }

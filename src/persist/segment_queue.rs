@@ -1,6 +1,7 @@
 //! The bytes on their way to one segment file: gathered, sealed, in flight, written, synced.
 
 use crate::base::ids::{Epoch, Lsn};
+use crate::base::mutant::Mutant;
 use crate::limits::RECORD_PAYLOAD;
 use crate::persist::payload::Selected;
 use crate::persist::record::{Header, LINE, SegmentId};
@@ -210,7 +211,8 @@ impl Queue {
         if self.gave_up {
             return;
         }
-        let n = n.min(job.buffer.len() - job.start);
+        let whole = job.buffer.len() - job.start;
+        let n = if Mutant::ShortIsWhole.is_on() { whole } else { n.min(whole) };
         self.offset += n as u64;
         self.flight_len -= n;
         job.start += n;
@@ -242,10 +244,16 @@ impl Queue {
     pub fn synced(&mut self, epoch: Epoch) {
         if let Some((bytes, point)) = self.sync.take() {
             self.synced = bytes;
-            self.durable.lsn = point.lsn;
+            let late = Mutant::DurableAtCompletion.is_on();
+            self.durable.lsn = if late { self.written.lsn } else { point.lsn };
             self.durable.epoch = self.durable.epoch.max(point.epoch);
             self.settle(epoch);
         }
+    }
+
+    /// The sync in flight was none: the next one is for the same bytes.
+    pub fn forget_sync(&mut self) {
+        self.sync = None;
     }
 
     /// Brings the epochs up to date: the shard is at `epoch` now and may still append to it.
@@ -256,6 +264,7 @@ impl Queue {
         let epoch = self.until.map_or(epoch, |until| until.min(epoch));
         let oldest = self.flight.or(self.sealed_extent).map(|extent| extent.first);
         let oldest = oldest.or(self.open.first().map(|open| open.epoch));
+        let epoch = if Mutant::EarlyEpoch.is_on() { Epoch(epoch.0 + 1) } else { epoch };
         let complete = before(oldest.unwrap_or(epoch));
         self.written.epoch = self.written.epoch.max(complete);
         if oldest.is_none() && self.synced == self.offset {

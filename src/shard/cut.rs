@@ -164,6 +164,7 @@ impl Shard {
         if !logs {
             self.journal.set_log(None);
         }
+        self.gate.cover(after);
         let log = self.journal.log_mut().is_none_or(SegmentWriter::heal);
         if !self.gate.is_broken() {
             return log;

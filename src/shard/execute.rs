@@ -1,6 +1,7 @@
 //! Runs single commands and local transactions: the handler, its reply, its effect to the journal.
 
 use crate::base::ids::{Db, Lsn};
+use crate::base::mutant::Mutant;
 use crate::base::time::Millis;
 use crate::commands::call::{Call, Effect};
 use crate::commands::order::Item;
@@ -75,6 +76,9 @@ impl Shard {
     pub fn run(&mut self, request: Request<'_>, out: &mut Vec<u8>) -> Lsn {
         let effect = self.handle(request, out);
         if !self.journal.append_effect(effect, request.args, request.db) {
+            if Mutant::HastyRead.is_on() {
+                return Lsn(0);
+            }
             return self.keys.observed();
         }
         self.changes += 1;
@@ -140,7 +144,7 @@ impl Shard {
     }
 
     /// Refuses a write while writes are refused; runs any other command.
-    fn handle(&mut self, request: Request<'_>, out: &mut Vec<u8>) -> Effect {
+    pub(in crate::shard) fn handle(&mut self, request: Request<'_>, out: &mut Vec<u8>) -> Effect {
         if let Writes::Refused(error) = &self.writes
             && request.command.flags.has(Flags::WRITE)
         {

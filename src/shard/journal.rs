@@ -1,6 +1,7 @@
 //! Where a shard's effects go: counted always, queued for the log when there is one.
 
 use crate::base::ids::{Db, Epoch, Lsn, ShardId, TxId};
+use crate::base::mutant::Mutant;
 use crate::commands::call::Effect;
 use crate::persist::segment::SegmentWriter;
 use crate::persist::shard_set::ShardSet;
@@ -95,7 +96,10 @@ impl Journal {
         match &mut self.log {
             Some(log) => {
                 let effects = group.iter().map(|(db, args)| (*db, args.args()));
-                self.last = log.append_transaction(tx, ShardSet::of(shards), effects);
+                self.last = match Mutant::PartAlone.is_on() {
+                    true => log.append_group(effects),
+                    false => log.append_transaction(tx, ShardSet::of(shards), effects),
+                };
             }
             None => self.last = self.last.next(),
         }

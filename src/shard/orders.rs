@@ -5,6 +5,7 @@
 //! held, so neither a reader nor a cut can see what is not logged yet.
 
 use crate::base::ids::{Db, Lsn, ShardId, TxId};
+use crate::base::mutant::Mutant;
 use crate::commands::order::{Finish, Item, Order, Outcome, Step};
 use crate::resp::error::Error;
 use crate::resp::reply::Proto;
@@ -98,7 +99,8 @@ impl Shard {
             true => Claim::whole(),
             false => self.locks.claim(keys.iter().map(|(db, key)| (*db, &key[..]))),
         };
-        let claim = if writes { claim.to_write() } else { claim };
+        let alone = writes && !Mutant::ManyWriters.is_on();
+        let claim = if alone { claim.to_write() } else { claim };
         let ticket = self.locks.enter(claim);
         let part = Part { ticket, effects: Vec::new(), touched: keys, whole, observed: Lsn(0) };
         self.parts.insert(tx, part);
@@ -124,7 +126,11 @@ impl Shard {
         let mut replies = Vec::with_capacity(items.len());
         for (number, item) in items {
             let mut out = Vec::new();
-            let effect = self.perform(Request::of(&item, proto), &mut out);
+            let request = Request::of(&item, proto);
+            let effect = match Mutant::RefusedHalfway.is_on() {
+                true => self.handle(request, &mut out),
+                false => self.perform(request, &mut out),
+            };
             self.note_observed(tx);
             if let Some(part) = self.parts.get_mut(&tx) {
                 note(&mut part.effects, effect, item.args.args(), item.db);
@@ -151,7 +157,9 @@ impl Shard {
     fn commit(&mut self, tx: TxId, participants: &[ShardId], part: Part) -> Lsn {
         self.changes += part.effects.len() as u64;
         let lsn = self.journal.append_transaction(tx, participants, &part.effects);
-        self.mark(part.touched.iter().map(|(db, key)| (*db, &key[..])), part.whole);
+        if !Mutant::Unmarked.is_on() {
+            self.mark(part.touched.iter().map(|(db, key)| (*db, &key[..])), part.whole);
+        }
         self.gate.hold(lsn, tx);
         lsn.max(part.observed)
     }

@@ -305,6 +305,23 @@ fn a_failure_of_the_closing_segment_poisons_too() {
 }
 
 #[test]
+fn what_a_poisoned_log_has_queued_is_not_written_after_the_next_switch_either() {
+    let mut w = writer();
+    append(&mut w, "lost");
+    w.switch(NEXT, stamp(0));
+    append(&mut w, "behind what is lost");
+    w.failed(7, fault());
+    w.switch(SegmentId { number: 9, ..ID }, stamp(0));
+    append(&mut w, "new");
+    w.seal(stamp(0));
+    assert!(w.take_write().is_none() && w.can_switch() && w.heal());
+    let mut new = Vec::new();
+    flush(&mut w, &mut new);
+    let id = SegmentId { number: 9, ..ID };
+    assert_eq!((w.written(), records(&new, id).len()), (Lsn(103), 1));
+}
+
+#[test]
 fn a_failure_behind_a_switch_does_not_stand_in_the_way_of_the_next_one() {
     let (mut w, mut old, mut new) = (writer(), Vec::new(), Vec::new());
     append(&mut w, "a");

@@ -1,0 +1,82 @@
+//! Mistakes that tests switch on in the product's own code, to see that the simulation finds them.
+//! Outside of tests there are none, and the question costs nothing.
+
+/// A mistake, and where it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// persist/record.rs: the payload of a record is not checked, only its line.
+    UncheckedPayload,
+    /// persist/segment_queue.rs: durable is what was written when the sync completes.
+    DurableAtCompletion,
+    /// persist/segment_queue.rs: a short write counts as a whole one.
+    ShortIsWhole,
+    /// persist/segment_queue.rs: the present epoch counts as complete.
+    EarlyEpoch,
+    /// persist/segment.rs: a failure is forgotten.
+    NoPoison,
+    /// persist/segment.rs: the next segment is written before the one before it is.
+    NextSegmentFirst,
+    /// persist/recovery.rs: no cut at an epoch that is complete on every shard.
+    NoRowK,
+    /// persist/recovery.rs: transactions that a participant lacks are kept.
+    NoRowL,
+    /// persist/recovery.rs: what lies in the page cache is taken for clean.
+    TrustPageCache,
+    /// keyspace/snapshot.rs: a cut does not flip the polarity.
+    NoFlip,
+    /// shard/gate.rs: a part is safe although a transaction before it is not.
+    LooseChain,
+    /// shard/gate.rs: a transaction does not hold what follows it.
+    NoHold,
+    /// shard/orders.rs: a transaction is refused in the middle.
+    RefusedHalfway,
+    /// shard/orders.rs: two shards commit two transactions in different orders.
+    ManyWriters,
+    /// shard/orders.rs: the keys of a transaction do not get the lsn of its commit.
+    Unmarked,
+    /// shard/execute.rs: a read does not wait for what it has seen.
+    HastyRead,
+    /// shard/journal.rs: a transaction's part is logged as if nobody else had one.
+    PartAlone,
+}
+
+impl Mutant {
+    /// Is this mistake to be made?
+    #[cfg(not(test))]
+    #[inline(always)]
+    pub const fn is_on(self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod switch {
+    use std::cell::Cell;
+
+    use super::Mutant;
+
+    thread_local! {
+        static ON: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    struct Restored(Option<Mutant>);
+
+    impl Drop for Restored {
+        fn drop(&mut self) {
+            ON.set(self.0);
+        }
+    }
+
+    impl Mutant {
+        /// Is this mistake to be made?
+        pub fn is_on(self) -> bool {
+            ON.get() == Some(self)
+        }
+
+        /// Does the work with this mistake, on this thread.
+        pub fn during<T>(self, work: impl FnOnce() -> T) -> T {
+            let _restored = Restored(ON.replace(Some(self)));
+            work()
+        }
+    }
+}
