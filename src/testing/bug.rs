@@ -36,3 +36,23 @@ pub enum Bug {
     /// A failed write or sync is forgotten.
     ForgetError,
 }
+
+/// All of them.
+pub const BUGS: [Bug; 16] = [
+    Bug::SkipSync,
+    Bug::AckBeforeWrite,
+    Bug::DurableAtCompletion,
+    Bug::IgnoreShortWrite,
+    Bug::NoDirectorySync,
+    Bug::ManifestNotSynced,
+    Bug::ReplayBehindTheEnd,
+    Bug::ForeignSegment,
+    Bug::DropLastRecord,
+    Bug::LateCut,
+    Bug::AdvanceInTransaction,
+    Bug::NoHold,
+    Bug::LosePreimage,
+    Bug::PolarityNotFlipped,
+    Bug::ExpireWhileLoading,
+    Bug::ForgetError,
+];

@@ -8,12 +8,10 @@ use crate::testing::disk::{Disk, Fault, Loss};
 use crate::testing::history::{History, Keeps};
 use crate::testing::machine::{Machine, Setup};
 use crate::testing::start::{NoStart, start};
-use crate::testing::workload::request;
+use crate::testing::workload::{Workload, balance};
 
 /// Steps after which a run that has not come to rest is stuck.
-const STEPS: usize = 20_000;
-/// Clients.
-const CLIENTS: u64 = 4;
+const STEPS: usize = 8_000;
 
 /// What runs have done: a run that did too little proves nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -138,10 +136,10 @@ pub fn recover(
 }
 
 /// Fills a machine with requests.
-pub fn fill(machine: &mut Machine, count: u64, prng: &mut Prng) {
+pub fn fill(machine: &mut Machine, work: Workload, count: u64, prng: &mut Prng) {
     for _ in 0..count {
-        let (db, commands) = request(prng, machine.now);
-        let client = prng.below(CLIENTS) as usize;
+        let (db, commands) = work.request(prng, machine.now);
+        let client = prng.below(work.clients()) as usize;
         machine.todo.push_back((client, db, commands));
     }
 }
@@ -168,14 +166,14 @@ pub fn settle(machine: &mut Machine) -> Result<(), String> {
 }
 
 /// One run by seed: several lives, each with crashes on the way and one at its end.
-pub fn run(seed: u64, bug: Option<Bug>, tally: &mut Tally) -> Result<(), String> {
+pub fn run(seed: u64, work: Workload, bug: Option<Bug>, tally: &mut Tally) -> Result<(), String> {
     let mut prng = Prng::new(seed);
     let policy = match prng.below(5) {
         0 | 1 => Policy::Always,
         2 | 3 => Policy::EverySecond,
         _ => Policy::No,
     };
-    let shards = 1 + prng.below(4) as u16;
+    let shards = work.shards(&mut prng);
     let setup =
         Setup { shards, policy, boot: 1, bug, trace: std::env::var("BASALT_SIM_TRACE").is_ok() };
     let (mut machine, _) =
@@ -195,30 +193,33 @@ pub fn run(seed: u64, bug: Option<Bug>, tally: &mut Tally) -> Result<(), String>
             machine.disk.plan(at, kind);
         }
         let count = 10 + prng.below(30);
-        fill(&mut machine, count, &mut prng);
+        fill(&mut machine, work, count, &mut prng);
         let saves = prng.below(3);
-        live(&mut machine, saves, &mut prng, tally)?;
+        live(&mut machine, work, saves, &mut prng, tally)?;
         tally.acknowledged +=
             machine.history.ops.iter().filter(|op| op.acked.is_some()).count() as u64;
         tally.saves += machine.saved.0 as u64;
-        let shards =
-            if prng.chance(1, 3) { 1 + prng.below(4) as u16 } else { machine.setup.shards };
+        let shards = if prng.chance(1, 3) { work.shards(&mut prng) } else { machine.setup.shards };
         let crash = Crash::pick(&mut prng);
         let next = recover(&machine, crash, shards, &mut prng, tally)
             .map_err(|what| format!("life {life}: {what}"))?;
         machine = next;
+        if work == Workload::Bank && balance(&machine.state()) != 0 {
+            return Err(format!("life {life}: {} from nothing", balance(&machine.state())));
+        }
     }
     Ok(())
 }
 
 fn live(
     machine: &mut Machine,
+    work: Workload,
     saves: u64,
     prng: &mut Prng,
     tally: &mut Tally,
 ) -> Result<(), String> {
     for _ in 0..STEPS {
-        if machine.is_idle() || prng.chance(1, 400) {
+        if machine.is_idle() || (work == Workload::Mixed && prng.chance(1, 400)) {
             return Ok(());
         }
         if saves > 0 && prng.chance(saves, 60) {

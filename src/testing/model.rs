@@ -101,7 +101,8 @@ impl Model {
                 Some(Value::Hash(_)) => WRONG_TYPE.to_vec(),
                 None => b"$-1\r\n".to_vec(),
             },
-            b"INCR" => self.incr(now, name),
+            b"INCR" => self.incr(now, name, 1),
+            b"INCRBY" => self.incr(now, name, number(&word(2))),
             b"DEL" => {
                 let mut gone = 0;
                 for at in 1..words.len() {
@@ -134,7 +135,7 @@ impl Model {
         }
     }
 
-    fn incr(&mut self, now: u64, name: Name) -> Vec<u8> {
+    fn incr(&mut self, now: u64, name: Name, by: i64) -> Vec<u8> {
         let entry = match self.entry(now, &name) {
             Some(entry) => entry,
             None => self.keys.entry(name).or_insert(plain(b"0".to_vec())),
@@ -144,8 +145,8 @@ impl Model {
         else {
             return NOT_AN_INTEGER.to_vec();
         };
-        *bytes = (number + 1).to_string().into_bytes();
-        integer(number + 1)
+        *bytes = (number + by).to_string().into_bytes();
+        integer(number + by)
     }
 
     fn hset(&mut self, now: u64, name: Name, field: Vec<u8>, value: Vec<u8>) -> Vec<u8> {
@@ -183,6 +184,10 @@ impl Model {
             }
         }
     }
+}
+
+fn number(word: &[u8]) -> i64 {
+    std::str::from_utf8(word).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 fn plain(value: Vec<u8>) -> Entry {

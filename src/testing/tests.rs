@@ -2,35 +2,42 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::bug::Bug;
+use super::bug::{BUGS, Bug};
 use super::disk::{Disk, Fault, Loss};
 use super::kit::{Crash, Tally, fill, fresh, recover, run, settle};
 use super::machine::{Machine, Setup};
 use super::start::{NoStart, start};
-use super::workload::words;
+use super::workload::{Workload, words};
+use crate::base::mutant::Mutant;
 use crate::base::prng::Prng;
 use crate::persist::record::Policy;
 
 const POLICIES: [Policy; 3] = [Policy::Always, Policy::EverySecond, Policy::No];
 
-const BUGS: [Bug; 16] = [
-    Bug::SkipSync,
-    Bug::AckBeforeWrite,
-    Bug::DurableAtCompletion,
-    Bug::IgnoreShortWrite,
-    Bug::NoDirectorySync,
-    Bug::ManifestNotSynced,
-    Bug::ReplayBehindTheEnd,
-    Bug::ForeignSegment,
-    Bug::DropLastRecord,
-    Bug::LateCut,
-    Bug::AdvanceInTransaction,
-    Bug::NoHold,
-    Bug::LosePreimage,
-    Bug::PolarityNotFlipped,
-    Bug::ExpireWhileLoading,
-    Bug::ForgetError,
+const MUTANTS: [Mutant; 17] = [
+    Mutant::UncheckedPayload,
+    Mutant::DurableAtCompletion,
+    Mutant::ShortIsWhole,
+    Mutant::EarlyEpoch,
+    Mutant::NoPoison,
+    Mutant::NextSegmentFirst,
+    Mutant::NoRowK,
+    Mutant::NoRowL,
+    Mutant::TrustPageCache,
+    Mutant::NoFlip,
+    Mutant::LooseChain,
+    Mutant::NoHold,
+    Mutant::RefusedHalfway,
+    Mutant::ManyWriters,
+    Mutant::Unmarked,
+    Mutant::HastyRead,
+    Mutant::PartAlone,
 ];
+
+/// Runs in which every mistake has to be found.
+const SEARCHED: u64 = 2500;
+/// Runs in which nothing may be wrong.
+const SEEDS: u64 = if cfg!(debug_assertions) { 250 } else { SEARCHED };
 
 /// Runs, each a different seed; `BASALT_SIM_SEED` runs one of them alone.
 fn seeds(count: u64) -> Vec<u64> {
@@ -58,30 +65,59 @@ fn report(test: &str, failed: &[(u64, String)]) {
 
 #[test]
 fn crash_states() {
-    let seeds = seeds(if cfg!(debug_assertions) { 250 } else { 2500 });
+    crash("crash_states", Workload::Mixed);
+}
+
+#[test]
+fn transfers_are_whole_whatever_crashes() {
+    crash("transfers_are_whole_whatever_crashes", Workload::Bank);
+}
+
+fn crash(test: &str, work: Workload) {
+    let seeds = seeds(SEEDS);
     let (mut tally, mut failed) = (Tally::default(), Vec::new());
     for seed in &seeds {
-        if let Err(what) = caught(|| run(*seed, None, &mut tally)) {
+        if let Err(what) = caught(|| run(*seed, work, None, &mut tally)) {
             failed.push((*seed, what));
         }
     }
     eprintln!("{tally:?}");
-    report("crash_states", &failed);
+    report(test, &failed);
     // Void when it did too little.
     let runs = seeds.len() as u64;
     assert!(runs < 50 || tally.states > 3 * runs && tally.acknowledged > 10 * runs, "{tally:?}");
     assert!(runs < 50 || tally.saves > runs / 2 && tally.cuts > runs / 2, "{tally:?}");
 }
 
+/// The first seed that finds a mistake, and what it says. Without one all of them pass.
+fn first_found(bug: Option<Bug>) -> Option<(u64, String)> {
+    let mut tally = Tally::default();
+    (0..SEARCHED).find_map(|seed| {
+        let mut tried = |work| caught(|| run(seed, work, bug, &mut tally)).err();
+        let what = tried(Workload::Bank).or_else(|| tried(Workload::Mixed));
+        what.map(|what| (seed, what))
+    })
+}
+
 #[test]
-fn every_seeded_bug_is_found() {
+fn every_mistake_of_the_shell_is_found() {
     let mut survived = Vec::new();
     for bug in BUGS {
-        let mut tally = Tally::default();
-        let found = (0..3000).find(|seed| caught(|| run(*seed, Some(bug), &mut tally)).is_err());
-        eprintln!("{bug:?}: seed {found:?} after {} states", tally.states);
-        if found.is_none() {
-            survived.push(bug);
+        match first_found(Some(bug)) {
+            Some((seed, what)) => eprintln!("{bug:?}: seed {seed}: {what:.160}"),
+            None => survived.push(bug),
+        }
+    }
+    assert!(survived.is_empty(), "not found: {survived:?}");
+}
+
+#[test]
+fn every_mistake_of_the_product_is_found() {
+    let mut survived = Vec::new();
+    for mutant in MUTANTS {
+        match mutant.during(|| first_found(None)) {
+            Some((seed, what)) => eprintln!("{mutant:?}: seed {seed}: {what:.160}"),
+            None => survived.push(mutant),
         }
     }
     assert!(survived.is_empty(), "not found: {survived:?}");
@@ -158,10 +194,10 @@ fn each_operation_of_the_disk_fails_once() {
     for policy in POLICIES {
         let work = |machine: &mut Machine| -> Result<(), String> {
             let mut prng = Prng::new(3);
-            fill(machine, 12, &mut prng);
+            fill(machine, Workload::Mixed, 12, &mut prng);
             settle(machine)?;
             machine.start_save();
-            fill(machine, 12, &mut prng);
+            fill(machine, Workload::Mixed, 12, &mut prng);
             settle(machine)
         };
         let mut plain = small(policy, &[]);
@@ -223,7 +259,7 @@ fn fails_once(
 fn each_operation_of_a_start_fails_once() {
     let mut machine = small(Policy::EverySecond, &["SET a 1", "MSET a 2 b 3", "SAVE", "INCR b"]);
     machine.start_save();
-    fill(&mut machine, 10, &mut Prng::new(5));
+    fill(&mut machine, Workload::Mixed, 10, &mut Prng::new(5));
     settle(&mut machine).expect("nothing is wrong");
     let setup = Setup { boot: 2, ..machine.setup };
     let left = machine.disk.crash(Loss::Some, &mut Prng::new(9));
@@ -262,14 +298,14 @@ fn any_number_of_shards_loads_what_any_other_has_written() {
                 let mut machine =
                     fresh(Setup { shards: from, policy, boot: 1, bug: None, trace: false }, seed);
                 let mut prng = Prng::new(seed);
-                fill(&mut machine, 40, &mut prng);
+                fill(&mut machine, Workload::Mixed, 40, &mut prng);
                 settle(&mut machine).expect("nothing is wrong");
                 machine.start_save();
-                fill(&mut machine, 20, &mut prng);
+                fill(&mut machine, Workload::Mixed, 20, &mut prng);
                 settle(&mut machine).expect("nothing is wrong");
                 let next = caught(|| recover(&machine, crash, to, &mut prng, &mut tally));
                 let mut next = next.unwrap_or_else(|what| panic!("{from} to {to}: {what}"));
-                fill(&mut next, 20, &mut prng);
+                fill(&mut next, Workload::Mixed, 20, &mut prng);
                 settle(&mut next).expect("it goes on");
                 let back = caught(|| recover(&next, crash, from, &mut prng, &mut tally));
                 assert!(back.is_ok(), "{to} back to {from}: {back:?}");

@@ -1,12 +1,17 @@
 //! Random requests over few keys, so that they meet.
 
 use crate::base::prng::Prng;
-use crate::testing::model::Words;
+use crate::testing::model::{Model, Value, Words};
 
 /// Keys that hold numbers.
 const NUMBERS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 /// Keys that hold hashes.
 const HASHES: [&str; 3] = ["h", "i", "j"];
+
+/// Keys of a bank.
+const ACCOUNTS: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+/// Keys beside them.
+const OTHERS: [&str; 4] = ["p", "q", "r", "s"];
 
 /// A command from its words.
 pub fn words(text: &str) -> Words {
@@ -51,8 +56,77 @@ pub fn command(prng: &mut Prng, now: u64) -> Words {
     words(&line)
 }
 
-/// A random request: a database and one or several commands.
-pub fn request(prng: &mut Prng, now: u64) -> (u16, Vec<Words>) {
+/// What the clients do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// All commands of the model, also as MULTI.
+    Mixed,
+    /// Transfers between accounts, all of which together always hold nothing; readers of all; and
+    /// some other keys that are renamed in the same transactions.
+    Bank,
+}
+
+impl Workload {
+    /// On how many shards it runs.
+    pub fn shards(self, prng: &mut Prng) -> u16 {
+        match self {
+            Workload::Mixed => 1 + prng.below(4) as u16,
+            Workload::Bank => 2 + prng.below(2) as u16,
+        }
+    }
+
+    /// How many clients there are; each waits for its answer.
+    pub fn clients(self) -> u64 {
+        match self {
+            Workload::Mixed => 4,
+            // So that transactions meet.
+            Workload::Bank => 9,
+        }
+    }
+
+    /// A random request: a database and one or several commands.
+    pub fn request(self, prng: &mut Prng, now: u64) -> (u16, Vec<Words>) {
+        match self {
+            Workload::Mixed => request(prng, now),
+            Workload::Bank => (0, bank(prng).iter().map(|line| words(line)).collect()),
+        }
+    }
+}
+
+fn bank(prng: &mut Prng) -> Vec<String> {
+    let (from, to) = (pick(prng, &ACCOUNTS), pick(prng, &ACCOUNTS));
+    let amount = 1 + prng.below(50);
+    let mut lines = vec![format!("INCRBY {from} -{amount}"), format!("INCRBY {to} {amount}")];
+    match prng.below(20) {
+        0 => ACCOUNTS.iter().map(|account| format!("GET {account}")).collect(),
+        1 => vec![format!("GET {from}")],
+        2..5 => vec![format!("SET {} {amount}", pick(prng, &OTHERS))],
+        5 => vec![format!("INCR {}", pick(prng, &OTHERS))],
+        6 | 7 => {
+            let (old, new) = (pick(prng, &OTHERS), pick(prng, &OTHERS));
+            let free = old == new;
+            lines.insert(
+                1,
+                if free { format!("SET {new} 1") } else { format!("RENAME {old} {new}") },
+            );
+            lines
+        }
+        _ => lines,
+    }
+}
+
+/// What the accounts hold together: nothing, unless half of a transfer is missing.
+pub fn balance(model: &Model) -> i64 {
+    let held = ACCOUNTS.iter().filter_map(|account| {
+        match &model.keys.get(&(0, account.as_bytes().to_vec()))?.value {
+            Value::Str(bytes) => std::str::from_utf8(bytes).ok()?.parse::<i64>().ok(),
+            Value::Hash(_) => None,
+        }
+    });
+    held.sum()
+}
+
+fn request(prng: &mut Prng, now: u64) -> (u16, Vec<Words>) {
     let db = u16::from(prng.chance(1, 8));
     let count = if prng.chance(1, 5) { 2 + prng.below(3) } else { 1 };
     (db, (0..count).map(|_| command(prng, now)).collect())
