@@ -90,8 +90,8 @@ impl Gate {
         self.broken
     }
 
-    /// A checkpoint that contains every effect up to `lsn` is durable on all shards: the holds up to
-    /// there end. Nobody else settles a transaction that another shard has refused meanwhile.
+    /// A checkpoint with every effect up to `lsn` is durable on all shards: the holds up to there
+    /// end. Nobody else settles a transaction that another shard has refused meanwhile.
     pub fn cover(&mut self, lsn: Lsn) {
         self.holds.retain(|held, _| *held > lsn);
     }
