@@ -131,32 +131,32 @@ fn power_cycles(policy: &str, shards: u32, cycles: u64) {
 
 #[test]
 fn kill_always_1_shard() {
-    kill_cycles("always", 1, 8);
+    kill_cycles("always", 1, 16);
 }
 
 #[test]
 fn kill_always_2_shards() {
-    kill_cycles("always", 2, 8);
+    kill_cycles("always", 2, 17);
 }
 
 #[test]
 fn kill_always_4_shards() {
-    kill_cycles("always", 4, 9);
+    kill_cycles("always", 4, 17);
 }
 
 #[test]
 fn kill_everysec_1_shard() {
-    kill_cycles("everysec", 1, 8);
+    kill_cycles("everysec", 1, 16);
 }
 
 #[test]
 fn kill_everysec_2_shards() {
-    kill_cycles("everysec", 2, 8);
+    kill_cycles("everysec", 2, 17);
 }
 
 #[test]
 fn kill_everysec_4_shards() {
-    kill_cycles("everysec", 4, 9);
+    kill_cycles("everysec", 4, 17);
 }
 
 #[test]
