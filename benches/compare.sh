@@ -166,7 +166,7 @@ snapshot() {
             fill --hash-fields "$fields" --keys "$others"
             options=(--port $port --rate "$rate" --hash-fields "$fields" --keys "$others")
             base=$(pss)
-            echo "$name without $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 20 | head -1)" >>"$work/snapshot"
+            echo "$name without $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 10 | head -1)" >>"$work/snapshot"
             digest=$(redis-cli -p $port debug digest)
             # The cut comes first, so that the digest is that of the cut.
             redis-cli -p $port bgsave >/dev/null
@@ -175,7 +175,7 @@ snapshot() {
                     awk '{s += $1} END {print s}'
             done >"$work/pss") &
             sampler=$!
-            echo "$name with $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 40 | head -1)" >>"$work/snapshot"
+            echo "$name with $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 25 | head -1)" >>"$work/snapshot"
             while redis-cli -p $port info persistence | grep -q rdb_bgsave_in_progress:1; do sleep 0.2; done
             kill $sampler; wait $sampler 2>/dev/null || true
             info() { redis-cli -p $port info persistence | tr -d '\r' | awk -F: -v k="$1" '$1==k {print $2}'; }
@@ -190,8 +190,8 @@ snapshot() {
     done
     page "A snapshot under load"
     echo "A hash of $fields fields and $others other keys, 32-byte values; open load of $rate requests/s, half HSET on that hash,"
-    echo "half SET elsewhere; latency in microseconds from the time a request was due; 20 s without a snapshot, then BGSAVE and"
-    echo "40 s. Extra memory: the most above the start of the load, in MiB, over all processes, growth by the load included."
+    echo "half SET elsewhere; latency in microseconds from the time a request was due; 10 s without a snapshot, then BGSAVE and"
+    echo "25 s. Extra memory: the most above the start of the load, in MiB, over all processes, growth by the load included."
     echo "Same: the snapshot, loaded, has the digest of the cut. Each line is one run; one core for the server, one for the load."
     echo
     printf '| | p50 | p99 | p99.9 | p99.99 | max | extra MiB | snapshot s | longest slice us | same |\n|---|---|---|---|---|---|---|---|---|---|\n'

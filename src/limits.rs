@@ -94,6 +94,10 @@ pub const INPUT_WAITING: usize = 256 << 10;
 /// Bytes of a connection's output that may wait for the client before its task waits too.
 pub const OUTPUT_UNSENT: usize = 256 << 10;
 
+/// How long a core that converses with others looks for their next message before it sleeps: about
+/// what it takes to wake it up.
+pub const RING_SPIN: Duration = Duration::from_micros(20);
+
 /// How long a listener rests after it could not accept: the cause, most often the limit of
 /// descriptors, does not go away by asking at once.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);

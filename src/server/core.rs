@@ -5,7 +5,7 @@
 //! appended goes to the log in one write (`server::aof`); the replies leave when the gate releases
 //! them; what is left of the time goes to snapshot slices and upkeep.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -103,6 +103,9 @@ struct Held {
     requires: Lsn,
 }
 
+/// Turns after a message in which another one is likely.
+const CONVERSATION: u32 = 4;
+
 /// One core's state. Only its own thread touches it.
 pub struct Core {
     /// This core's shard.
@@ -118,6 +121,8 @@ pub struct Core {
     /// The way of the log's writes and syncs to this core's ring.
     pub requests: Requests,
     batch: RefCell<Vec<Message>>,
+    /// Turns since the last message.
+    quiet_turns: Cell<u32>,
     /// The time.
     pub clock: Clock,
     /// The files that are the database.
@@ -175,6 +180,7 @@ impl Core {
             requests: net.requests(),
             net,
             batch: RefCell::default(),
+            quiet_turns: Cell::new(CONVERSATION),
             database,
             shards,
             shard: RefCell::new(shard),
@@ -196,7 +202,10 @@ impl Core {
     /// Takes in what other cores have sent.
     pub fn take_in(self: &Rc<Self>) {
         let mut batch = self.batch.take();
+        let quiet = self.quiet_turns.get();
+        self.quiet_turns.set(quiet.saturating_add(1));
         if self.port.drain(&mut batch) {
+            self.quiet_turns.set(0);
             self.clock.start_turn();
             for message in batch.drain(..) {
                 self.take(message);
@@ -216,6 +225,11 @@ impl Core {
             Message::Arrival { call, arrival } => self.calls.deliver(call, arrival),
             Message::Task(task) => task(self),
         }
+    }
+
+    /// Have other cores sent something lately? Then they will again.
+    pub fn in_conversation(&self) -> bool {
+        self.quiet_turns.get() < CONVERSATION
     }
 
     /// Runs a function on another core (or this one) and waits for what it returns.

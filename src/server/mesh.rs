@@ -15,6 +15,7 @@
 use std::future::{Future, poll_fn};
 use std::mem;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -53,6 +54,7 @@ impl<M: Send + 'static> Port<M> {
             inbox.messages.push(message);
             inbox.waker.take()
         };
+        self.inbox(to).filled.store(true, Ordering::Release);
         if let Some(waker) = waiting {
             waker.wake();
         }
@@ -74,15 +76,27 @@ impl<M: Send + 'static> Port<M> {
             }
             inbox.waker.take()
         };
+        self.inbox(to).filled.store(true, Ordering::Release);
         if let Some(waker) = waiting {
             waker.wake();
         }
     }
 
+    /// Has something arrived, as far as can be told without a lock? For a core that looks again
+    /// and again before it sleeps.
+    pub fn has_mail(&self) -> bool {
+        self.inbox(self.id).filled.load(Ordering::Acquire)
+    }
+
     /// Swaps what has arrived into `batch`, which is empty, and says whether there was anything.
     pub fn drain(&self, batch: &mut Vec<M>) -> bool {
         debug_assert!(batch.is_empty(), "a batch is consumed before the next is taken");
-        mem::swap(&mut self.inbox(self.id).lock().messages, batch);
+        let own = self.inbox(self.id);
+        own.filled.store(false, Ordering::Relaxed);
+        let mut inbox = own.lock();
+        // The core is awake: nobody needs to wake it.
+        inbox.waker = None;
+        mem::swap(&mut inbox.messages, batch);
         !batch.is_empty()
     }
 
@@ -170,6 +184,8 @@ impl<T> Future for Answer<T> {
 
 struct Inbox<M> {
     state: Mutex<Waiting<M>>,
+    /// A hint that can be read without the lock: something has arrived.
+    filled: AtomicBool,
 }
 
 struct Waiting<M> {
@@ -179,7 +195,8 @@ struct Waiting<M> {
 
 impl<M> Default for Inbox<M> {
     fn default() -> Inbox<M> {
-        Inbox { state: Mutex::new(Waiting { messages: Vec::new(), waker: None }) }
+        let state = Mutex::new(Waiting { messages: Vec::new(), waker: None });
+        Inbox { state, filled: AtomicBool::new(false) }
     }
 }
 

@@ -35,6 +35,7 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use glommio::io::BufferedFile;
@@ -45,7 +46,9 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::limits::{DISK_WRITE_MAX, RING_BUFFER_BYTES, RING_BUFFERS, RING_ENTRIES, RING_NAP};
+use crate::limits::{
+    DISK_WRITE_MAX, RING_BUFFER_BYTES, RING_BUFFERS, RING_ENTRIES, RING_NAP, RING_SPIN,
+};
 use crate::server::elsewhere;
 use crate::server::requests::{Reply, Requests};
 
@@ -193,8 +196,14 @@ impl Ring {
 
     /// One pass: lets the executor's other tasks run, submits what is queued, collects events.
     /// Returns with events, or because `has_work` says so, or now and then without a reason.
-    /// `has_work` is asked before each wait; it keeps the waker for what comes later.
-    pub async fn turn(&self, mut has_work: impl FnMut(&Waker) -> bool) -> io::Result<()> {
+    /// `has_work` is asked before each wait; it keeps the waker for what comes later. `soon` is
+    /// given when something else than an event is likely to come at once: it is asked for
+    /// `RING_SPIN` before the core goes to sleep, since waking it up would take as long.
+    pub async fn turn(
+        &self,
+        soon: Option<&dyn Fn() -> bool>,
+        mut has_work: impl FnMut(&Waker) -> bool,
+    ) -> io::Result<()> {
         let abroad = elsewhere::expected();
         if abroad || self.0.borrow().served.elapsed() >= RING_NAP {
             // Only an executor without a ready task looks after its own rings and timers at
@@ -209,6 +218,11 @@ impl Ring {
             yield_once().await;
         }
         self.0.borrow_mut().take_requests();
+        if let Some(soon) = soon
+            && self.0.borrow_mut().spin(soon)?
+        {
+            return Ok(());
+        }
         let waker = self.waker();
         if self.0.borrow_mut().has_events() || has_work(&waker) {
             return self.0.borrow_mut().enter(Until::Now);
@@ -311,6 +325,26 @@ impl Inner {
 
     fn has_events(&mut self) -> bool {
         !self.ring.completion().is_empty()
+    }
+
+    /// Looks for events and for what is to come `soon`; says whether there is something to do.
+    fn spin(&mut self, soon: &dyn Fn() -> bool) -> io::Result<bool> {
+        self.enter(Until::Now)?;
+        let end = Instant::now() + RING_SPIN;
+        loop {
+            if soon() || self.has_events() {
+                return Ok(true);
+            }
+            // Work that has ended in the kernel and waits for this thread to collect it.
+            if self.ring.submission().taskrun() {
+                self.enter(Until::Now)?;
+            }
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+            // Whoever else wants this processor (a client on the same machine) goes first.
+            thread::yield_now();
+        }
     }
 
     /// Waits a little in this ring; says whether there is something to do.

@@ -140,11 +140,13 @@ enum Then {
 pub async fn drive(core: Rc<Core>) {
     let net = Rc::clone(&core.net);
     loop {
+        let mail = || core.port.has_mail();
+        let soon: Option<&dyn Fn() -> bool> = core.in_conversation().then_some(&mail);
         let work = |waker: &Waker| {
             let notices = net.sockets.borrow().has_notices();
             notices || core.port.arm(waker) || core.pauses.arm(waker)
         };
-        let turn = net.ring.turn(work).await;
+        let turn = net.ring.turn(soon, work).await;
         turn.expect("a ring that works: without it the core cannot go on");
         core.take_in();
         net.dispatch(&core);

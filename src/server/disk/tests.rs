@@ -26,7 +26,7 @@ fn with_ring<F: Future<Output = ()> + 'static>(work: impl FnOnce(Requests) -> F)
         })
         .detach();
         while !done.get() {
-            ring.turn(|_| done.get()).await.unwrap();
+            ring.turn(None, |_| done.get()).await.unwrap();
             while ring.completion().is_some() {}
         }
     });

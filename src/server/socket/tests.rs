@@ -51,7 +51,7 @@ fn serve<T: Send + 'static>(
         assert_eq!(sockets.listen(listener.into()), 0);
         loop {
             let ring = sockets.ring();
-            ring.turn(|_| sockets.has_notices()).await.unwrap();
+            ring.turn(None, |_| sockets.has_notices()).await.unwrap();
             while let Some(seen) = look(&mut sockets) {
                 if handler(&mut sockets, seen) == Done::Yes {
                     return;
