@@ -220,6 +220,8 @@ pub struct SnapshotFacts {
     pub slices: u64,
     /// The longest slice of any shard, in microseconds.
     pub longest_slice_usec: u64,
+    /// Slices of more than 100 microseconds.
+    pub slow_slices: u64,
     /// Bytes of values that wait to be written as they were at the cut.
     pub preimage_bytes: u64,
     /// The largest such figure of this snapshot.

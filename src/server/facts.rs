@@ -250,6 +250,7 @@ fn snapshot(views: &[View], saving: &Saving) -> SnapshotFacts {
         bytes_written,
         slices,
         longest_slice_usec,
+        slow_slices,
         preimage_bytes,
         preimage_bytes_peak,
         writers_assisted,
@@ -259,6 +260,7 @@ fn snapshot(views: &[View], saving: &Saving) -> SnapshotFacts {
     {
         sum.bytes_written += bytes_written;
         sum.slices += slices;
+        sum.slow_slices += slow_slices;
         sum.longest_slice_usec = sum.longest_slice_usec.max(longest_slice_usec);
         sum.preimage_bytes += preimage_bytes;
         sum.preimage_bytes_peak += preimage_bytes_peak;

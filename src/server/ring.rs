@@ -51,6 +51,7 @@ use crate::limits::{
 };
 use crate::server::elsewhere;
 use crate::server::requests::{Reply, Requests};
+use crate::server::signal::yield_once;
 
 /// What the kernel is asked to do, with everything it uses until it is done.
 #[derive(Debug)]
@@ -599,20 +600,6 @@ fn count(outcome: Outcome) -> usize {
         Outcome::Count(count) => count,
         Outcome::Accepted(_) | Outcome::Received(_) => 0,
     }
-}
-
-/// Lets the tasks that are ready run once.
-async fn yield_once() {
-    let mut yielded = false;
-    poll_fn(|context| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// The name of the pool in entries.

@@ -97,3 +97,17 @@ impl Crowd {
         .await
     }
 }
+
+/// Lets the tasks that are ready run once.
+pub async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -209,6 +209,7 @@ impl Shard {
     /// A slice has taken so many microseconds of processor time.
     pub fn note_slice(&mut self, usec: u64) {
         self.cut.facts.slices += 1;
+        self.cut.facts.slow_slices += u64::from(usec > 100);
         self.cut.facts.longest_slice_usec = self.cut.facts.longest_slice_usec.max(usec);
     }
 

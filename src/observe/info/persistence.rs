@@ -108,6 +108,7 @@ fn snapshot(facts: &PersistenceFacts, out: &mut Lines) {
     out.line("snapshot_bytes_written", figures.bytes_written);
     out.line("snapshot_slices", figures.slices);
     out.line("snapshot_longest_slice_usec", figures.longest_slice_usec);
+    out.line("snapshot_slices_above_100_usec", figures.slow_slices);
     out.line("snapshot_preimage_bytes", figures.preimage_bytes);
     out.line("snapshot_preimage_bytes_peak", figures.preimage_bytes_peak);
     out.line("snapshot_writers_assisted", figures.writers_assisted);
