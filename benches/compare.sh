@@ -170,14 +170,15 @@ snapshot() {
             digest=$(redis-cli -p $port debug digest)
             # The cut comes first, so that the digest is that of the cut.
             redis-cli -p $port bgsave >/dev/null
-            (while sleep 0.1; do
+            # A child may end between two looks at it.
+            (set +e +o pipefail; while sleep 0.1; do
                 for one in $pid $(pgrep -P $pid || true); do awk '/^Pss:/ {print $2}' /proc/"$one"/smaps_rollup; done 2>/dev/null |
                     awk '{s += $1} END {print s}'
             done >"$work/pss") &
             sampler=$!
             echo "$name with $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 25 | head -1)" >>"$work/snapshot"
             while redis-cli -p $port info persistence | grep -q rdb_bgsave_in_progress:1; do sleep 0.2; done
-            kill $sampler; wait $sampler 2>/dev/null || true
+            kill $sampler 2>/dev/null || true; wait $sampler 2>/dev/null || true
             info() { redis-cli -p $port info persistence | tr -d '\r' | awk -F: -v k="$1" '$1==k {print $2}'; }
             slice=$(info snapshot_longest_slice_usec)/$(info snapshot_slices_above_100_usec)/$(info snapshot_slices) took=$(info rdb_last_bgsave_time_sec)
             stop

@@ -136,8 +136,12 @@ pub const FREE_SLICE: usize = 64;
 /// How long a snapshot may keep its core at a stretch.
 pub const SNAPSHOT_SLICE: Duration = Duration::from_micros(50);
 
-/// Bytes of a base that are gathered before they are written.
-pub const SNAPSHOT_BUFFER: usize = 512 << 10;
+/// Bytes of a base that are gathered before they are written, in place: some ten microseconds.
+pub const SNAPSHOT_BUFFER: usize = 32 << 10;
+
+/// Bytes of a base that are written before a sync of them is started: at most twice as many are in
+/// the page cache alone, so the kernel never makes a writer wait because too much is dirty.
+pub const SNAPSHOT_UNSYNCED: usize = 2 << 20;
 
 /// Bytes of a base that may wait for the device before writers wait too.
 pub const SNAPSHOT_BEHIND: usize = 4 << 20;

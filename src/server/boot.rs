@@ -216,7 +216,7 @@ fn no_executor(error: &str) -> String {
         );
     }
     format!(
-        "cannot start an executor; io_uring has to be available (kernel 5.8 or later, and \
+        "cannot start an executor; io_uring has to be available (Linux 6.1 or later, and \
          /proc/sys/kernel/io_uring_disabled 0): {error}"
     )
 }

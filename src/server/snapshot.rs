@@ -1,11 +1,13 @@
-//! Writes one shard's base: slices of the traversal on the shard's own core, large writes to the
-//! file while the next slice runs.
+//! Writes one shard's base: slices of the traversal on the shard's own core, and between them
+//! small writes in place. A large write through the ring would run in a thread of the kernel that
+//! competes with this core for milliseconds; a copy of 32 KiB is a slice like others. What is
+//! written is synced every 2 MiB while the traversal goes on.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::ids::{Epoch, Generation, ShardId};
-use crate::limits::{SNAPSHOT_BUFFER, SNAPSHOT_SLICE};
+use crate::limits::{SNAPSHOT_BUFFER, SNAPSHOT_SLICE, SNAPSHOT_UNSYNCED};
 use crate::persist::manifest::Base;
 use crate::persist::names;
 use crate::server::core::Core;
@@ -58,50 +60,52 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
     let header = (generation, cut, core.shards, core.database.run);
     core.shard.borrow_mut().start_base(form, header, core.database.manifest().hash);
     let mut offset = 0;
-    let mut writing: Option<glommio::task::JoinHandle<Result<Vec<u8>, DiskError>>> = None;
+    let mut unsynced = 0;
+    let mut syncing: Option<Syncing> = None;
     loop {
         let progress = slice(core);
-        if !buffer_is_due(core, progress) {
-            core.pauses.rest().await;
+        core.pauses.rest().await;
+        if progress != Progress::Done && core.shard.borrow().base_bytes() < SNAPSHOT_BUFFER {
             continue;
         }
         let bytes = core.shard.borrow_mut().take_base_bytes();
-        if let Some(before) = writing.take() {
-            finished(before.await)?;
-        }
-        let length = bytes.len() as u64;
-        let (target, at) = (Rc::clone(&file), offset);
-        let ring = core.requests.clone();
-        let task = async move { target.write_all_at(&ring, bytes, at).await };
-        writing = Some(glommio::spawn_local(task).detach());
-        offset += length;
+        file.write_now(&bytes, offset).map_err(error)?;
+        offset += bytes.len() as u64;
+        unsynced += bytes.len();
         if progress == Progress::Done {
             break;
         }
+        if unsynced >= SNAPSHOT_UNSYNCED {
+            finished(syncing.take()).await?;
+            syncing = Some(start_sync(core, &file));
+            unsynced = 0;
+        }
         core.pauses.rest().await;
     }
-    if let Some(last) = writing.take() {
-        finished(last.await)?;
-    }
+    finished(syncing.take()).await?;
     let (bytes, crc, entries) = core.shard.borrow_mut().end_base();
     let length = offset + bytes.len() as u64;
-    file.write_all_at(&core.requests, bytes, offset).await.map_err(error)?;
+    file.write_now(&bytes, offset).map_err(error)?;
     file.sync_data(&core.requests).await.map_err(error)?;
     let preimage_peak = core.shard.borrow().keys.preimage_peak() as u64;
     let base = Base { path, run: core.database.run, length, crc, entries };
     Ok(Written { base, preimage_peak })
 }
 
-fn finished(result: Option<Result<Vec<u8>, DiskError>>) -> Result<(), String> {
-    match result {
-        Some(Ok(_)) => Ok(()),
-        Some(Err(error)) => Err(error.to_string()),
-        None => unreachable!("a write is not cancelled"),
-    }
+/// A sync that is under way while the traversal goes on.
+type Syncing = glommio::task::JoinHandle<Result<(), DiskError>>;
+
+fn start_sync(core: &Core, file: &Rc<File>) -> Syncing {
+    let (ring, file) = (core.requests.clone(), Rc::clone(file));
+    glommio::spawn_local(async move { file.sync_data(&ring).await }).detach()
 }
 
-fn buffer_is_due(core: &Core, progress: Progress) -> bool {
-    progress == Progress::Done || core.shard.borrow().base_bytes() >= SNAPSHOT_BUFFER
+async fn finished(syncing: Option<Syncing>) -> Result<(), String> {
+    let Some(syncing) = syncing else { return Ok(()) };
+    match syncing.await {
+        Some(result) => result.map_err(|error| error.to_string()),
+        None => unreachable!("a sync is not cancelled"),
+    }
 }
 
 /// One slice of the traversal: until its time is over or the buffer is full.
