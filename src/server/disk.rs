@@ -24,12 +24,16 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::Builder;
 
 use glommio::executor;
 use rustix::fs::{FallocateFlags, fallocate};
+use rustix::process::{getpid, setpriority_process};
+use rustix::thread::{gettid, sched_getaffinity, sched_setaffinity};
 
 use crate::limits::{DISK_BLOCK, DISK_WRITE_MAX};
 use crate::server::elsewhere;
+use crate::server::mesh::ticket;
 use crate::server::requests::Requests;
 
 /// What was attempted on which path, and what the kernel said.
@@ -135,6 +139,26 @@ impl File {
     pub async fn sync_data(&self, ring: &Requests) -> Result<(), DiskError> {
         let attempt = self.attempt("sync")?;
         attempt.end(ring.sync_data(&self.file).await)
+    }
+
+    /// The same as `sync_data` for what nobody waits for: on a thread of the lowest priority, on
+    /// whatever processor is free. Writing out is work of milliseconds, and a thread of the ring
+    /// would get turns of that length on this core.
+    pub fn sync_aside(&self) -> impl Future<Output = Result<(), DiskError>> + use<> {
+        let (ticket, answer) = ticket();
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        let work = move || {
+            step_back();
+            ticket.answer(file.sync_data());
+        };
+        let started = Builder::new().name("base-sync".to_owned()).spawn(work);
+        async move {
+            let result = match started {
+                Ok(_) => answer.await.unwrap_or_else(|| Err(io::Error::other("the thread ended"))),
+                Err(error) => Err(error),
+            };
+            result.map_err(|source| DiskError { action: "sync", path, source })
+        }
     }
 
     /// Allocates and fills a range with zeros, so that later writes into it change no metadata
@@ -430,6 +454,15 @@ impl DirectoryLock {
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(|error| failed("write", error))?;
         Ok(DirectoryLock { _file: file })
+    }
+}
+
+/// Gives this thread the lowest priority and the processors of the whole process. Where that is
+/// not allowed it goes on as it is.
+fn step_back() {
+    let _ = setpriority_process(Some(gettid()), 19);
+    if let Ok(all) = sched_getaffinity(Some(getpid())) {
+        let _ = sched_setaffinity(None, &all);
     }
 }
 

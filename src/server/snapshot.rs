@@ -56,7 +56,7 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
     };
     let error = |error: DiskError| error.to_string();
     let full = core.database.directory.join(&path);
-    let file = Rc::new(File::open(&full, Open::New).await.map_err(error)?);
+    let file = File::open(&full, Open::New).await.map_err(error)?;
     let header = (generation, cut, core.shards, core.database.run);
     core.shard.borrow_mut().start_base(form, header, core.database.manifest().hash);
     let mut offset = 0;
@@ -77,7 +77,7 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
         }
         if unsynced >= SNAPSHOT_UNSYNCED {
             finished(syncing.take()).await?;
-            syncing = Some(start_sync(core, &file));
+            syncing = Some(glommio::spawn_local(file.sync_aside()).detach());
             unsynced = 0;
         }
         core.pauses.rest().await;
@@ -86,7 +86,7 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
     let (bytes, crc, entries) = core.shard.borrow_mut().end_base();
     let length = offset + bytes.len() as u64;
     file.write_now(&bytes, offset).map_err(error)?;
-    file.sync_data(&core.requests).await.map_err(error)?;
+    file.sync_aside().await.map_err(error)?;
     let preimage_peak = core.shard.borrow().keys.preimage_peak() as u64;
     let base = Base { path, run: core.database.run, length, crc, entries };
     Ok(Written { base, preimage_peak })
@@ -94,11 +94,6 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
 
 /// A sync that is under way while the traversal goes on.
 type Syncing = glommio::task::JoinHandle<Result<(), DiskError>>;
-
-fn start_sync(core: &Core, file: &Rc<File>) -> Syncing {
-    let (ring, file) = (core.requests.clone(), Rc::clone(file));
-    glommio::spawn_local(async move { file.sync_data(&ring).await }).detach()
-}
 
 async fn finished(syncing: Option<Syncing>) -> Result<(), String> {
     let Some(syncing) = syncing else { return Ok(()) };
