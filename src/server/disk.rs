@@ -6,7 +6,7 @@
 //! of ext4 and every fsync to a worker thread of the kernel. So small writes of the log are made
 //! in place while the disk keeps up (`write_now`); big writes and syncs go through the core's ring
 //! (`write_all_at`, `sync_data`), where their end is seen in the core's next turn without a
-//! thread of this process in between; and everything else that may wait for the device (reads,
+//! thread of this process in between; syncs that nobody waits for step back (`sync_aside`); and everything else that may wait for the device (reads,
 //! renames, opening) runs on the executor's blocking pool.
 //!
 //! A future here owns its buffer until the work is done: dropping the future half way leaves
