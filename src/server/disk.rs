@@ -1,13 +1,14 @@
 //! The only place that touches files: whole operations that loop, check and name what failed.
 //!
-//! Three ways to do the same thing, because they cost differently (figures of one 2-core machine,
+//! Four ways to do the same thing, because they cost differently (figures of one 2-core machine,
 //! ext4, 200 bytes): a write in place is 1 us of CPU and returns with the bytes in the page
 //! cache; handing it to another thread costs 15-40 us, and io_uring also hands buffered writes
 //! of ext4 and every fsync to a worker thread of the kernel. So small writes of the log are made
 //! in place while the disk keeps up (`write_now`); big writes and syncs go through the core's ring
 //! (`write_all_at`, `sync_data`), where their end is seen in the core's next turn without a
-//! thread of this process in between; syncs that nobody waits for step back (`sync_aside`); and everything else that may wait for the device (reads,
-//! renames, opening) runs on the executor's blocking pool.
+//! thread of this process in between; syncs that nobody waits for step back (`sync_aside`); and
+//! everything else that may wait for the device (reads, renames, opening) runs on the executor's
+//! blocking pool.
 //!
 //! A future here owns its buffer until the work is done: dropping the future half way leaves
 //! the work running with everything it needs, so memory is never at risk. What is
