@@ -297,9 +297,20 @@ mod tests {
         assert!(queue.aborted && queue.commands.is_empty() && queue.bytes == 0);
     }
 
+    /// What a check says of a command when that one is queued before it.
+    fn asked(check: impl Fn(&Session, &Command) -> bool, queued: Option<&str>, name: &str) -> bool {
+        let row = |name: &str| table::find(name.as_bytes()).unwrap();
+        let mut kit = Kit::new();
+        if let Some(queued) = queued {
+            kit.run("multi");
+            let args = OwnedArgs::of(&[queued.as_bytes(), b"a", b"b"]);
+            queue(&mut kit.session, row(queued), args.args());
+        }
+        check(&kit.session, row(name))
+    }
+
     #[test]
     fn above_maxmemory_what_needs_memory_is_refused() {
-        let row = |name: &str| table::find(name.as_bytes()).unwrap();
         // What is queued, the command, refused?
         for (queued, name, refused) in [
             (None, "set", true),
@@ -311,19 +322,12 @@ mod tests {
             (Some("set"), "exec", true),
             (Some("set"), "discard", false),
         ] {
-            let mut kit = Kit::new();
-            if let Some(queued) = queued {
-                kit.run("multi");
-                let args = OwnedArgs::of(&[queued.as_bytes(), b"a", b"b"]);
-                queue(&mut kit.session, row(queued), args.args());
-            }
-            assert_eq!(needs_memory(&kit.session, row(name)), refused, "{queued:?} {name}");
+            assert_eq!(asked(needs_memory, queued, name), refused, "{queued:?} {name}");
         }
     }
 
     #[test]
     fn a_transaction_with_a_write_fails_while_writes_do() {
-        let row = |name: &str| table::find(name.as_bytes()).unwrap();
         for (queued, name, refused) in [
             (None, "set", false),
             (Some("get"), "get", false),
@@ -332,13 +336,7 @@ mod tests {
             (Some("set"), "exec", true),
             (Some("set"), "discard", false),
         ] {
-            let mut kit = Kit::new();
-            if let Some(queued) = queued {
-                kit.run("multi");
-                let args = OwnedArgs::of(&[queued.as_bytes(), b"a", b"b"]);
-                queue(&mut kit.session, row(queued), args.args());
-            }
-            assert_eq!(brings_write(&kit.session, row(name)), refused, "{queued:?} {name}");
+            assert_eq!(asked(brings_write, queued, name), refused, "{queued:?} {name}");
         }
     }
 

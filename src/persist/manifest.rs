@@ -35,7 +35,7 @@
 //! and nothing else, and its `crc` is that of the whole file.
 
 use crate::base::checksum::crc64;
-use crate::base::ids::{Epoch, Generation, Lsn, ShardId};
+use crate::base::ids::{Epoch, Generation, Lsn, ShardId, SlotRange};
 use crate::limits::{MANIFEST_MAX, SHARDS_MAX};
 use crate::persist::fault::StorageFault;
 use crate::persist::names::{self, Name};
@@ -54,17 +54,6 @@ pub struct HashId {
     pub function: u16,
     /// Drawn at random when the directory was made.
     pub seed: u64,
-}
-
-/// Slots that belong to one shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlotRange {
-    /// The first slot.
-    pub first: u16,
-    /// The last slot.
-    pub last: u16,
-    /// Their shard.
-    pub shard: ShardId,
 }
 
 /// A base: all of a shard at the cut.
@@ -144,7 +133,28 @@ pub struct Manifest {
     pub shards: Vec<ShardFiles>,
 }
 
+impl ShardFiles {
+    /// A shard's files once a checkpoint is durable: its base, and the segment it went on in.
+    pub fn after_cut(after: Lsn, base: Option<Base>, next: Option<Segment>) -> ShardFiles {
+        let next = next.map(|segment| Segment { first: Some(after.next()), ..segment });
+        ShardFiles { after, base, segments: next.into_iter().collect() }
+    }
+}
+
 impl Manifest {
+    /// The shards have gone on in their prepared segments: where those begin, and where the ones
+    /// before them end.
+    pub fn note_cut(&mut self, cuts: &[(Lsn, Option<End>)]) {
+        for (files, (after, end)) in self.shards.iter_mut().zip(cuts) {
+            let mut segments = files.segments.iter_mut().rev();
+            let Some(last) = segments.next().filter(|last| last.first.is_none()) else { continue };
+            last.first = Some(after.next());
+            if let Some(before) = segments.next() {
+                before.end = *end;
+            }
+        }
+    }
+
     /// The text of the file. The manifest must pass `check`.
     pub fn encode(&self) -> Vec<u8> {
         let mut text = format!("basalt-manifest {VERSION}\nrun {:032x}\n", self.run.0);

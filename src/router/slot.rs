@@ -1,6 +1,6 @@
 //! Which shard owns a key: CRC16 of the key or its `{tag}`, as in Redis Cluster's specification.
 
-use crate::base::ids::{ShardId, Slot};
+use crate::base::ids::{ShardId, Slot, SlotRange};
 
 /// Slots in all.
 pub const SLOTS: u16 = 16384;
@@ -54,6 +54,19 @@ pub fn slot(key: &[u8]) -> Slot {
 /// number of shards.
 pub fn owner(slot: Slot, shards: u16) -> ShardId {
     ShardId((u32::from(slot.0) * u32::from(shards) / u32::from(SLOTS)) as u16)
+}
+
+/// What each shard owns, as a manifest lists it: contiguous ranges in ascending order.
+pub fn ranges(shards: u16) -> Vec<SlotRange> {
+    let mut ranges: Vec<SlotRange> = Vec::new();
+    for slot in 0..SLOTS {
+        let shard = owner(Slot(slot), shards);
+        match ranges.last_mut() {
+            Some(range) if range.shard == shard => range.last = slot,
+            _ => ranges.push(SlotRange { first: slot, last: slot, shard }),
+        }
+    }
+    ranges
 }
 
 /// The shard that owns a key.

@@ -232,15 +232,8 @@ fn committed(
     bases: &[snapshot::Written],
 ) -> Manifest {
     let shards = nexts.iter().zip(&cut.afters).zip(bases).map(|((next, (after, _)), written)| {
-        let mut segment = next.clone();
-        if let Some(segment) = &mut segment {
-            segment.first = Some(after.next());
-        }
-        ShardFiles {
-            after: *after,
-            base: Some(Base { run: core.database.run, ..written.base.clone() }),
-            segments: segment.into_iter().collect(),
-        }
+        let base = Base { run: core.database.run, ..written.base.clone() };
+        ShardFiles::after_cut(*after, Some(base), next.clone())
     });
     let config = core.settings.borrow().config.clone();
     Manifest {

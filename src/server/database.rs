@@ -56,18 +56,9 @@ impl Database {
         *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = manifest;
     }
 
-    /// The shards have gone on in their prepared segments: where those begin, and where the ones
-    /// before them end, goes into the next manifest that is written.
+    /// The shards have gone on in their prepared segments; the next manifest says so.
     pub fn note_cut(&self, cuts: &[(Lsn, Option<End>)]) {
-        let mut manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
-        for (files, (after, end)) in manifest.shards.iter_mut().zip(cuts) {
-            let mut segments = files.segments.iter_mut().rev();
-            let Some(last) = segments.next().filter(|last| last.first.is_none()) else { continue };
-            last.first = Some(after.next());
-            if let Some(before) = segments.next() {
-                before.end = *end;
-            }
-        }
+        self.manifest.lock().unwrap_or_else(PoisonError::into_inner).note_cut(cuts);
     }
 
     /// A generation that was never used.

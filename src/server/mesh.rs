@@ -12,7 +12,7 @@
 //! The waker is any `std::task::Waker`: that of a glommio task (foreign wakes reach a sleeping
 //! executor through its eventfd) or that of a socket ring a core sleeps on.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,28 +60,6 @@ impl<M: Send + 'static> Port<M> {
         }
     }
 
-    /// Hands over all of `messages` under one lock and leaves the vector empty.
-    pub fn send_all(&self, to: ShardId, messages: &mut Vec<M>) {
-        if messages.is_empty() {
-            return;
-        }
-        let waiting = {
-            let mut inbox = self.inbox(to).lock();
-            let after = inbox.messages.len().saturating_add(messages.len());
-            assert!(after <= MESH_INBOX_MAX, "inbox of core {} is full", to.0);
-            if inbox.messages.is_empty() {
-                mem::swap(&mut inbox.messages, messages);
-            } else {
-                inbox.messages.append(messages);
-            }
-            inbox.waker.take()
-        };
-        self.inbox(to).filled.store(true, Ordering::Release);
-        if let Some(waker) = waiting {
-            waker.wake();
-        }
-    }
-
     /// Has something arrived, as far as can be told without a lock? For a core that looks again
     /// and again before it sleeps.
     pub fn has_mail(&self) -> bool {
@@ -107,24 +85,6 @@ impl<M: Send + 'static> Port<M> {
             register(&mut inbox.waker, waker);
         }
         !inbox.messages.is_empty()
-    }
-
-    /// As `drain`, and registers the waker if nothing has arrived.
-    pub fn poll_drain(&self, context: &mut Context<'_>, batch: &mut Vec<M>) -> Poll<()> {
-        debug_assert!(batch.is_empty(), "a batch is consumed before the next is taken");
-        let mut inbox = self.inbox(self.id).lock();
-        if inbox.messages.is_empty() {
-            register(&mut inbox.waker, context.waker());
-            return Poll::Pending;
-        }
-        mem::swap(&mut inbox.messages, batch);
-        Poll::Ready(())
-    }
-
-    /// Waits until something has arrived and swaps it into `batch`, which is empty. Only one
-    /// task of the core may wait; dropping the future loses nothing.
-    pub async fn receive(&self, batch: &mut Vec<M>) {
-        poll_fn(|context| self.poll_drain(context, batch)).await;
     }
 
     fn inbox(&self, core: ShardId) -> &Inbox<M> {
@@ -247,6 +207,7 @@ fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::time::Duration;
 
     use glommio::{LocalExecutorBuilder, Placement};
@@ -260,7 +221,9 @@ mod tests {
         for n in 0..5 {
             here.send(ShardId(1), n);
         }
-        there.send_all(ShardId(1), &mut vec![5, 6]);
+        for n in 5..7 {
+            there.send(ShardId(1), n);
+        }
         let mut batch = Vec::new();
         assert!(there.drain(&mut batch));
         assert_eq!(batch, [0, 1, 2, 3, 4, 5, 6]);
@@ -285,7 +248,12 @@ mod tests {
                             port.send(peer, 0);
                         }
                         loop {
-                            port.receive(&mut batch).await;
+                            poll_fn(|context| match port.arm(context.waker()) {
+                                true => Poll::Ready(()),
+                                false => Poll::Pending,
+                            })
+                            .await;
+                            assert!(port.drain(&mut batch));
                             for n in batch.drain(..) {
                                 port.send(peer, n + 1);
                                 if n + 1 >= ROUNDS {

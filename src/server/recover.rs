@@ -7,18 +7,17 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::ids::Slot;
 use crate::base::ids::{Epoch, ShardId};
 use crate::base::prng::Prng;
 use crate::config::Config;
 use crate::config::values::Recovery;
 use crate::limits::{DISK_BLOCK, MANIFEST_MAX};
-use crate::persist::manifest::{HashId, Manifest, Segment, ShardFiles, SlotRange};
+use crate::persist::manifest::{HashId, Manifest, Segment, ShardFiles};
 use crate::persist::names;
 use crate::persist::record::RunId;
 use crate::persist::recovery::{Cut, Facts, Mode, Plan, plan, plan_new};
 use crate::persist::segment_scan::{Scanned, SegmentScan};
-use crate::router::slot::{SLOTS, owner};
+use crate::router::slot;
 use crate::server::aof;
 use crate::server::boot::StartError;
 use crate::server::clock;
@@ -102,7 +101,7 @@ pub fn find(directory: &Path, config: &Config) -> Result<Found, StartError> {
     } else {
         // Nothing of the old files is governed by shards that did not write them; the checkpoint
         // at the end of loading takes their place.
-        Manifest { shards: blank_files(config), slots: slots(config.shards), ..next }
+        Manifest { shards: blank_files(config), slots: slot::ranges(config.shards), ..next }
     };
     let database = Arc::new(Database::new(directory.to_owned(), run, boot, next, used));
     Ok(Found { database, old: Some((manifest, plan)), epoch })
@@ -142,7 +141,7 @@ fn new_database(
         policy: aof::policy(config.appendfsync),
         hash: HashId { function: HASH_FUNCTION, seed },
         retained: Vec::new(),
-        slots: slots(config.shards),
+        slots: slot::ranges(config.shards),
         shards: blank_files(config),
     };
     let database = Arc::new(Database::new(directory.to_owned(), run, boot, manifest, used));
@@ -151,19 +150,6 @@ fn new_database(
 
 fn blank_files(config: &Config) -> Vec<ShardFiles> {
     vec![ShardFiles::default(); usize::from(config.shards)]
-}
-
-/// The contiguous ranges of `router::slot::owner`.
-fn slots(shards: u16) -> Vec<SlotRange> {
-    let mut ranges: Vec<SlotRange> = Vec::new();
-    for slot in 0..SLOTS {
-        let shard = owner(Slot(slot), shards);
-        match ranges.last_mut() {
-            Some(range) if range.shard == shard => range.last = slot,
-            _ => ranges.push(SlotRange { first: slot, last: slot, shard }),
-        }
-    }
-    ranges
 }
 
 /// A random id: no two runs of any server have the same.

@@ -194,7 +194,7 @@ impl Machine {
                 save.afters.push(self.cores[at].shard.cut_at());
                 if at + 1 == count {
                     save.prepared = Some(self.manifest.clone());
-                    note_cut(&mut self.manifest, &save.afters);
+                    self.manifest.note_cut(&save.afters);
                 }
                 next(at, Stage::Touch, Stage::Write)
             }
@@ -330,10 +330,8 @@ impl Machine {
 
     fn committed(&self, save: &Save) -> Manifest {
         let shards = save.nexts.iter().zip(&save.afters).zip(&save.bases);
-        let shards = shards.map(|((next, (after, _)), writing)| ShardFiles {
-            after: *after,
-            base: writing.base.clone(),
-            segments: vec![Segment { first: Some(after.next()), ..next.clone() }],
+        let shards = shards.map(|((next, (after, _)), writing)| {
+            ShardFiles::after_cut(*after, writing.base.clone(), Some(next.clone()))
         });
         Manifest {
             generation: save.generation,
@@ -411,18 +409,6 @@ impl Machine {
     /// The identity of a segment in this run.
     pub(super) fn segment_id(&self, at: usize, number: u64) -> SegmentId {
         SegmentId { run: self.manifest.run, shard: ShardId(at as u16), number }
-    }
-}
-
-/// The shards have gone on in their prepared segments.
-fn note_cut(manifest: &mut Manifest, cuts: &[(Lsn, Option<End>)]) {
-    for (files, (after, end)) in manifest.shards.iter_mut().zip(cuts) {
-        let mut segments = files.segments.iter_mut().rev();
-        let Some(last) = segments.next().filter(|last| last.first.is_none()) else { continue };
-        last.first = Some(after.next());
-        if let Some(before) = segments.next() {
-            before.end = *end;
-        }
     }
 }
 

@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 
-use crate::base::ids::{Db, Epoch, Generation, Lsn, ShardId, Slot};
+use crate::base::ids::{Db, Epoch, Generation, Lsn, ShardId};
 use crate::base::prng::Prng;
 use crate::base::time::Millis;
 use crate::commands::table;
 use crate::keyspace::item::{Item, Sink};
 use crate::keyspace::keyspace::{Keyspace, Settings};
 use crate::keyspace::snapshot::{Budget, Step};
-use crate::persist::manifest::{Base, HashId, Manifest, Segment, ShardFiles, SlotRange};
+use crate::persist::manifest::{Base, HashId, Manifest, Segment, ShardFiles};
 use crate::persist::names::{self, Name};
 use crate::persist::payload::Piece;
 use crate::persist::record::{RunId, SegmentId};
@@ -20,7 +20,7 @@ use crate::persist::segment_scan::{Scanned, SegmentReader, SegmentScan};
 use crate::persist::snapshot_file::{ChunkWriter, Header};
 use crate::persist::snapshot_reader::{Expected, SnapshotReader};
 use crate::resp::reply::Proto;
-use crate::router::slot::{SLOTS, owner, shard_of};
+use crate::router::slot::{self, shard_of};
 use crate::shard::base::encode;
 use crate::shard::execute::Request;
 use crate::shard::restore::FileNumber;
@@ -129,7 +129,7 @@ fn look(disk: &mut Disk, setup: Setup, seed: u64) -> Result<Looked, Stop> {
     let same = next.shards.len() == usize::from(setup.shards);
     let next = match same {
         true => next,
-        false => Manifest { shards: none(setup.shards), slots: slots(setup.shards), ..next },
+        false => Manifest { shards: none(setup.shards), slots: slot::ranges(setup.shards), ..next },
     };
     let mut read = plan.clone();
     if setup.bug == Some(Bug::ForeignSegment) && read.shards.len() > 1 {
@@ -168,25 +168,13 @@ fn blank(setup: Setup, run: RunId, boot: String, generation: u64) -> Manifest {
         policy: setup.policy,
         hash: HashId { function: 1, seed: 7 },
         retained: Vec::new(),
-        slots: slots(setup.shards),
+        slots: slot::ranges(setup.shards),
         shards: none(setup.shards),
     }
 }
 
 fn none(shards: u16) -> Vec<ShardFiles> {
     vec![ShardFiles::default(); usize::from(shards)]
-}
-
-fn slots(shards: u16) -> Vec<SlotRange> {
-    let mut ranges: Vec<SlotRange> = Vec::new();
-    for slot in 0..SLOTS {
-        let shard = owner(Slot(slot), shards);
-        match ranges.last_mut() {
-            Some(range) if range.shard == shard => range.last = slot,
-            _ => ranges.push(SlotRange { first: slot, last: slot, shard }),
-        }
-    }
-    ranges
 }
 
 /// A shard without keys.

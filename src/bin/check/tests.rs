@@ -2,9 +2,9 @@
 
 use super::*;
 
-use basalt::base::ids::{Db, Epoch, Generation, TxId};
+use basalt::base::ids::{Db, Epoch, Generation, SlotRange, TxId};
 use basalt::base::time::Millis;
-use basalt::persist::manifest::{HashId, ShardFiles, SlotRange};
+use basalt::persist::manifest::{HashId, ShardFiles};
 use basalt::persist::record::{Policy, RunId, SegmentId};
 use basalt::persist::segment::{SegmentWriter, Stamp};
 use basalt::persist::shard_set::ShardSet;

@@ -1,8 +1,8 @@
 //! Reads the lines of a manifest in the order in which they are written.
 
-use super::{Base, End, HashId, Manifest, Segment, ShardFiles, SlotRange, VERSION};
+use super::{Base, End, HashId, Manifest, Segment, ShardFiles, VERSION};
 use crate::base::checksum::crc64;
-use crate::base::ids::{Epoch, Generation, Lsn, ShardId};
+use crate::base::ids::{Epoch, Generation, Lsn, ShardId, SlotRange};
 use crate::base::wire::hex;
 use crate::limits::{MANIFEST_MAX, SHARDS_MAX};
 use crate::persist::fault::StorageFault;

@@ -1,10 +1,10 @@
 //! Tests of recovery: every input has one row.
 
 use super::*;
-use crate::base::ids::{Generation, TxId};
+use crate::base::ids::{Generation, SlotRange, TxId};
 use crate::base::prng::Prng;
 use crate::base::time::Millis;
-use crate::persist::manifest::{HashId, Segment, ShardFiles, SlotRange};
+use crate::persist::manifest::{HashId, Segment, ShardFiles};
 use crate::persist::record::{LINE, RunId};
 use crate::persist::segment::{SegmentWriter, Stamp};
 use crate::persist::segment_scan::tests::{Step, bytes_of};
