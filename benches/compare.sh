@@ -166,7 +166,7 @@ snapshot() {
             fill --hash-fields "$fields" --keys "$others"
             options=(--port $port --rate "$rate" --hash-fields "$fields" --keys "$others")
             base=$(pss)
-            echo "$name without $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 10 | head -1)" >>"$work/snapshot"
+            echo "$name without $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 10 | sed -n 1p)" >>"$work/snapshot"
             digest=$(redis-cli -p $port debug digest)
             # The cut comes first, so that the digest is that of the cut.
             redis-cli -p $port bgsave >/dev/null
@@ -176,11 +176,13 @@ snapshot() {
                     awk '{s += $1} END {print s}'
             done >"$work/pss") &
             sampler=$!
-            echo "$name with $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 25 | head -1)" >>"$work/snapshot"
+            echo "$name with $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 25 | sed -n 1p)" >>"$work/snapshot"
             while redis-cli -p $port info persistence | grep -q rdb_bgsave_in_progress:1; do sleep 0.2; done
             kill $sampler 2>/dev/null || true; wait $sampler 2>/dev/null || true
             info() { redis-cli -p $port info persistence | tr -d '\r' | awk -F: -v k="$1" '$1==k {print $2}'; }
-            slice=$(info snapshot_longest_slice_usec)/$(info snapshot_slices_above_100_usec)/$(info snapshot_slices) took=$(info rdb_last_bgsave_time_sec)
+            slice=-
+            [ $name = redis ] || slice=$(info snapshot_longest_slice_usec)/$(info snapshot_slices_above_100_usec)/$(info snapshot_slices)
+            took=$(info rdb_last_bgsave_time_sec)
             stop
             # shellcheck disable=SC2046
             start $name 0,1 $(shards $name 1) --appendonly no --save "" --enable-debug-command local
