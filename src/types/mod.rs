@@ -4,4 +4,5 @@ pub mod flat;
 pub mod hash;
 pub mod rope;
 pub mod string;
+pub mod tree;
 pub mod value;
