@@ -92,10 +92,7 @@ impl Hash {
                 flat.pairs().for_each(|(field, value)| each(field, value));
                 0
             }
-            Hash::Big(big) => {
-                let big = big.borrow();
-                big.table.scan(cursor, count, &mut |view| each(view.key, value_of(&view)))
-            }
+            Hash::Big(big) => big.borrow().scan(cursor, count, &mut each),
         }
     }
 
@@ -108,13 +105,7 @@ impl Hash {
                     each(field, value);
                 }
             }
-            Hash::Big(big) => {
-                let big = big.borrow();
-                if let Some(place) = big.table.random(dice) {
-                    let view = big.table.view(place);
-                    each(view.key, value_of(&view));
-                }
-            }
+            Hash::Big(big) => big.borrow().random(dice, each),
         }
     }
 
@@ -171,6 +162,35 @@ impl BigHash {
                 let view = self.table.view(place);
                 each(view.key, value_of(&view), view.meta.marks);
             }
+        }
+    }
+
+    /// Calls `each` with every field and value in hash order until it says false; says whether it
+    /// went through.
+    pub fn all(&self, each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> bool {
+        let (mut places, mut from) = (Vec::new(), Some(0));
+        while let Some(start) = from {
+            from = self.table.ordered(start, &mut places, |_| true);
+            for &place in &places {
+                let view = self.table.view(place);
+                if !each(view.key, value_of(&view)) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Visits about `count` fields from `cursor` on; returns the next cursor, 0 at the end.
+    pub fn scan(&self, cursor: u64, count: usize, each: &mut dyn FnMut(&[u8], &[u8])) -> u64 {
+        self.table.scan(cursor, count, &mut |view| each(view.key, value_of(&view)))
+    }
+
+    /// A field chosen at random by `dice`, a random number; nothing when empty.
+    pub fn random(&self, dice: u64, each: impl FnOnce(&[u8], &[u8])) {
+        if let Some(place) = self.table.random(dice) {
+            let view = self.table.view(place);
+            each(view.key, value_of(&view));
         }
     }
 

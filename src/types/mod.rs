@@ -2,7 +2,10 @@
 
 pub mod flat;
 pub mod hash;
+pub mod ints;
+pub mod members;
 pub mod rope;
+pub mod set;
 pub mod string;
 pub mod tree;
 pub mod value;

@@ -38,6 +38,8 @@ pub enum Encoding {
     Raw,
     /// A small hash (also list, set, sorted set later).
     Listpack,
+    /// A set of a few integers.
+    Intset,
     /// A big hash or set.
     Hashtable,
 }
@@ -79,6 +81,7 @@ impl Encoding {
             Encoding::Embstr => "embstr",
             Encoding::Raw => "raw",
             Encoding::Listpack => "listpack",
+            Encoding::Intset => "intset",
             Encoding::Hashtable => "hashtable",
         }
     }
