@@ -1,6 +1,7 @@
 //! The real binary killed, cut from power and run out of disk space under load, again and again.
 //!
 //! `BASALT_CRASH_CYCLES` sets how many cycles each test makes, `BASALT_CRASH_SEED` the moments.
+//! `BASALT_TEST_SERVER` names another server, also a redis-server.
 
 #[path = "crash/faults.rs"]
 mod faults;
@@ -8,6 +9,10 @@ mod faults;
 mod history;
 #[path = "crash/load.rs"]
 mod load;
+#[path = "crash/recovery.rs"]
+mod recovery;
+#[path = "crash/sequence.rs"]
+mod sequence;
 #[path = "crash/world.rs"]
 mod world;
 
@@ -21,17 +26,30 @@ use harness::disk::Disk;
 use harness::peers;
 use harness::server::{Kind, Launch, Server};
 use history::Promise;
-use world::{World, a_while};
+use world::{Theme, World, a_while};
 
-/// A cycle in which fewer writes were acknowledged proves nothing.
-const LEAST: u64 = 100;
+/// Writes that were known for so long before a power cut have to survive it, unless the policy
+/// promises more: a second, a sync, and the slowness of machines that build beside the test.
+const SECOND: Duration = Duration::from_millis(2500);
 
-/// Fails with what was found, and with how to see it again.
+/// Longer than any test: the policy promises nothing but a prefix.
+const EVER: Duration = Duration::from_secs(86_400);
+
+/// The cycles of a test and its seed, which the environment may set.
+fn plan(cycles: u64, seed: u64) -> (u64, u64) {
+    let number = peers::number;
+    (number("BASALT_CRASH_CYCLES", cycles), number("BASALT_CRASH_SEED", seed))
+}
+
+/// Fails with what was found, and with the command that shows it again.
 fn settle(cycle: u64, seed: u64, found: &[String]) {
     let shown: Vec<&str> = found.iter().take(20).map(String::as_str).collect();
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let cycles = cycle + 1;
     assert!(
         found.is_empty(),
-        "cycle {cycle} (BASALT_CRASH_SEED={seed}): {} promises broken\n  {}",
+        "cycle {cycle}: {} promises broken\n  {}\n  BASALT_CRASH_SEED={seed} \
+         BASALT_CRASH_CYCLES={cycles} cargo test --release --test crash -- --exact {test}",
         found.len(),
         shown.join("\n  ")
     );
@@ -51,18 +69,18 @@ fn make_durable(launch: &Launch, server: &Server) {
 }
 
 /// kill -9 under load; then perhaps another one while it loads, or right after.
-fn kill_cycles(policy: &str, shards: u32, cycles: u64) {
-    let seed = peers::number("BASALT_CRASH_SEED", u64::from(shards));
-    let cycles = peers::number("BASALT_CRASH_CYCLES", cycles);
+fn kill_cycles(theme: Theme, policy: &str, shards: u32, cycles: u64) {
+    let (cycles, seed) = plan(cycles, u64::from(shards));
     let launch = Launch::basalt().logged(policy).shards(shards);
     let mut prng = Prng::new(seed);
-    let mut world = World::new(seed);
+    let mut world = World::new(theme, seed);
     let mut server = launch.start();
     world.preload(&server);
     for cycle in 0..cycles {
+        // Every other crash has a checkpoint behind it; the others may be in their first.
+        let least = world.least(cycle % 2);
         let mut found = world.run(&mut server, |server, stage| {
-            // Every other crash has a checkpoint behind it; the others may be in their first.
-            stage.busy(LEAST, cycle % 2);
+            stage.busy(least);
             a_while(0, 300, &mut prng);
             server.kill();
         });
@@ -84,28 +102,29 @@ fn kill_cycles(policy: &str, shards: u32, cycles: u64) {
         found.extend(world.verify(&mut server.client(), Promise::Known));
         settle(cycle, seed, &found);
     }
+    world.report(cycles);
 }
 
 /// The power goes under load. The kernel goes on, so the cut by epoch has to be asked for.
-fn power_cycles(policy: &str, shards: u32, cycles: u64) {
+fn power_cycles(theme: Theme, policy: &str, shards: u32, cycles: u64) {
     let Some(disk) = Disk::ext4(256) else { return };
-    let seed = peers::number("BASALT_CRASH_SEED", u64::from(shards) + 100);
-    let cycles = peers::number("BASALT_CRASH_CYCLES", cycles);
+    let (cycles, seed) = plan(cycles, u64::from(shards) + 100);
     let dir = disk.path().join("data");
     std::fs::create_dir(&dir).expect("a directory");
     let launch = Launch::basalt().logged(policy).shards(shards).recovery("strict").in_dir(&dir);
     let mut prng = Prng::new(seed);
-    let mut world = World::new(seed);
+    let mut world = World::new(theme, seed);
     let mut server = launch.start();
     world.preload(&server);
     make_durable(&launch, &server);
     let mut cut = Instant::now();
     for cycle in 0..cycles {
         // Now and then long enough for the promise about the last second to say something.
-        let longer = if policy != "always" && cycle % 4 == 3 { 4000 } else { 150 };
+        let longer = if policy == "everysec" && cycle % 6 == 3 { 4000 } else { 150 };
+        let least = world.least(cycle % 2);
         let mut found = world.run(&mut server, |server, stage| {
             let switch = disk.switch();
-            stage.busy(LEAST, cycle % 2);
+            stage.busy(least);
             a_while(longer, 300, &mut prng);
             cut = Instant::now();
             stage.dying.store(true, Ordering::SeqCst);
@@ -117,69 +136,160 @@ fn power_cycles(policy: &str, shards: u32, cycles: u64) {
             found.push(format!("log of the server that was cut off:\n{}", server.log()));
         }
         disk.restore();
+        if cycle % 3 == 1 {
+            // The power fails again while it recovers.
+            let switch = disk.switch();
+            let mut half = launch.spawn(&[]);
+            a_while(0, 60, &mut prng);
+            switch.cut();
+            half.kill();
+            disk.restore();
+        }
         server = launch.start();
         let promise = match policy {
             "always" => Promise::Known,
-            _ => Promise::Prefix(cut, Duration::from_millis(2500)),
+            "everysec" => Promise::Prefix(cut, SECOND),
+            _ => Promise::Prefix(cut, EVER),
         };
         found.extend(world.verify(&mut server.client(), promise));
         settle(cycle, seed, &found);
         make_durable(&launch, &server);
     }
     drop(server);
+    world.report(cycles);
 }
 
 #[test]
 fn kill_always_1_shard() {
-    kill_cycles("always", 1, 16);
+    kill_cycles(Theme::Mixed, "always", 1, 12);
 }
 
 #[test]
 fn kill_always_2_shards() {
-    kill_cycles("always", 2, 17);
+    kill_cycles(Theme::Mixed, "always", 2, 14);
 }
 
 #[test]
 fn kill_always_4_shards() {
-    kill_cycles("always", 4, 17);
+    kill_cycles(Theme::Mixed, "always", 4, 14);
 }
 
 #[test]
 fn kill_everysec_1_shard() {
-    kill_cycles("everysec", 1, 16);
+    kill_cycles(Theme::Mixed, "everysec", 1, 10);
 }
 
 #[test]
 fn kill_everysec_2_shards() {
-    kill_cycles("everysec", 2, 17);
+    kill_cycles(Theme::Mixed, "everysec", 2, 14);
 }
 
 #[test]
 fn kill_everysec_4_shards() {
-    kill_cycles("everysec", 4, 17);
+    kill_cycles(Theme::Mixed, "everysec", 4, 14);
+}
+
+#[test]
+fn kill_no_1_shard() {
+    kill_cycles(Theme::Mixed, "no", 1, 4);
 }
 
 #[test]
 fn kill_no_2_shards() {
-    kill_cycles("no", 2, 4);
+    kill_cycles(Theme::Mixed, "no", 2, 4);
+}
+
+#[test]
+fn kill_no_4_shards() {
+    kill_cycles(Theme::Mixed, "no", 4, 6);
+}
+
+#[test]
+fn kill_observed_always_2_shards() {
+    kill_cycles(Theme::Observed, "always", 2, 6);
+}
+
+#[test]
+fn kill_observed_everysec_4_shards() {
+    kill_cycles(Theme::Observed, "everysec", 4, 6);
+}
+
+#[test]
+fn kill_observed_no_1_shard() {
+    kill_cycles(Theme::Observed, "no", 1, 3);
+}
+
+#[test]
+fn kill_flushed_always_4_shards() {
+    kill_cycles(Theme::Flushed, "always", 4, 6);
+}
+
+#[test]
+fn kill_flushed_everysec_2_shards() {
+    kill_cycles(Theme::Flushed, "everysec", 2, 6);
 }
 
 #[test]
 fn power_always_1_shard() {
-    power_cycles("always", 1, 6);
+    power_cycles(Theme::Mixed, "always", 1, 6);
+}
+
+#[test]
+fn power_always_2_shards() {
+    power_cycles(Theme::Mixed, "always", 2, 6);
 }
 
 #[test]
 fn power_always_4_shards() {
-    power_cycles("always", 4, 8);
+    power_cycles(Theme::Mixed, "always", 4, 8);
 }
 
 #[test]
 fn power_everysec_1_shard() {
-    power_cycles("everysec", 1, 5);
+    power_cycles(Theme::Mixed, "everysec", 1, 5);
+}
+
+#[test]
+fn power_everysec_2_shards() {
+    power_cycles(Theme::Mixed, "everysec", 2, 5);
 }
 
 #[test]
 fn power_everysec_4_shards() {
-    power_cycles("everysec", 4, 9);
+    power_cycles(Theme::Mixed, "everysec", 4, 8);
+}
+
+#[test]
+fn power_no_1_shard() {
+    power_cycles(Theme::Mixed, "no", 1, 3);
+}
+
+#[test]
+fn power_no_2_shards() {
+    power_cycles(Theme::Mixed, "no", 2, 3);
+}
+
+#[test]
+fn power_no_4_shards() {
+    power_cycles(Theme::Mixed, "no", 4, 3);
+}
+
+#[test]
+fn power_observed_always_2_shards() {
+    power_cycles(Theme::Observed, "always", 2, 5);
+}
+
+#[test]
+fn power_observed_everysec_4_shards() {
+    power_cycles(Theme::Observed, "everysec", 4, 4);
+}
+
+#[test]
+fn power_flushed_always_4_shards() {
+    power_cycles(Theme::Flushed, "always", 4, 4);
+}
+
+#[test]
+fn power_flushed_everysec_2_shards() {
+    power_cycles(Theme::Flushed, "everysec", 2, 4);
 }

@@ -7,7 +7,7 @@ use super::harness::disk::Disk;
 use super::harness::peers;
 use super::harness::reply::Reply;
 use super::harness::server::{Kind, Launch, Server};
-use super::world::World;
+use super::world::{Theme, World};
 use super::{digest, settle};
 
 /// Writes `fill:N` until the server refuses; how many it acknowledged, and the refusal.
@@ -147,7 +147,7 @@ fn failing_syncs_are_not_acknowledged() {
 /// Written with `from` shards, loaded with `to`, after a clean stop and after kill -9.
 fn reshard(from: u32, to: u32) {
     let seed = u64::from(from * 10 + to);
-    let mut world = World::new(seed);
+    let mut world = World::new(Theme::Mixed, seed);
     let launch = Launch::basalt().logged("everysec");
     let shards = |count: u32| -> Vec<String> {
         match launch.kind() {

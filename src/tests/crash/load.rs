@@ -1,6 +1,5 @@
 //! The clients that write while the server is killed.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,38 +20,51 @@ pub struct Stage {
     pub dying: AtomicBool,
     /// Writes acknowledged so far.
     pub acked: AtomicU64,
+    /// Writes that another client has read so far.
+    pub seen: AtomicU64,
     /// Checkpoints completed so far.
     pub saved: AtomicU64,
 }
 
+/// What has to be done before a crash proves something.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Least {
+    /// Writes acknowledged.
+    pub acked: u64,
+    /// Writes seen by others.
+    pub seen: u64,
+    /// Checkpoints completed.
+    pub saved: u64,
+}
+
 impl Stage {
-    /// Waits until enough is done for a crash to prove something (writes acknowledged,
-    /// checkpoints completed): a slow machine takes longer, a server that does nothing makes the
-    /// cycle void.
-    pub fn busy(&self, acked: u64, saved: u64) {
+    /// Waits until enough is done for a crash to prove something: a slow machine takes longer, a
+    /// server that does nothing makes the cycle void.
+    pub fn busy(&self, least: Least) {
         let start = Instant::now();
-        while self.acked.load(Ordering::Relaxed) < acked
-            || self.saved.load(Ordering::Relaxed) < saved
-        {
-            let (acked, saved) = (&self.acked, &self.saved);
-            assert!(
-                start.elapsed() < Duration::from_secs(20),
-                "void: {acked:?} and {saved:?} done"
-            );
+        loop {
+            let done = [&self.acked, &self.seen, &self.saved].map(|n| n.load(Ordering::Relaxed));
+            if done[0] >= least.acked && done[1] >= least.seen && done[2] >= least.saved {
+                return;
+            }
+            let waited = start.elapsed();
+            assert!(waited < Duration::from_secs(30), "void: {least:?} expected, {self:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    fn on(&self) -> bool {
+    /// Is there still work to do?
+    pub fn on(&self) -> bool {
         !self.stop.load(Ordering::SeqCst) && !self.dying()
     }
 
-    fn dying(&self) -> bool {
+    /// Is the power about to go?
+    pub fn dying(&self) -> bool {
         self.dying.load(Ordering::SeqCst)
     }
 
     /// A reply that should not have come, unless the disk is gone.
-    fn complain(&self, text: String) -> Option<String> {
+    pub fn complain(&self, text: String) -> Option<String> {
         (!self.dying()).then_some(text)
     }
 }
@@ -176,110 +188,17 @@ fn last(client: &mut Client) -> io::Result<Reply> {
     Ok(replies.swap_remove(error.unwrap_or(4)))
 }
 
-/// A client that fills and empties a database of its own, one command at a time.
-#[derive(Debug)]
-pub struct Flusher {
-    prng: Prng,
-    start: BTreeMap<String, String>,
-    ops: Vec<FlushOp>,
-    acked: usize,
-}
-
-#[derive(Clone, Debug)]
-enum FlushOp {
-    Set(String, String),
-    Del(String),
-    Flush,
-}
-
-impl FlushOp {
-    fn apply(&self, state: &mut BTreeMap<String, String>) {
-        match self {
-            FlushOp::Set(key, value) => drop(state.insert(key.clone(), value.clone())),
-            FlushOp::Del(key) => drop(state.remove(key)),
-            FlushOp::Flush => state.clear(),
-        }
-    }
-}
-
-impl Flusher {
-    /// One whose database is empty.
-    pub fn new(seed: u64) -> Flusher {
-        let (start, ops) = (BTreeMap::new(), Vec::new());
-        Flusher { prng: Prng::new(seed), start, ops, acked: 0 }
-    }
-
-    /// Works like a `Worker`.
-    pub fn run(&mut self, port: u16, stage: &Stage) -> Option<String> {
-        let Ok(mut client) = Client::open(port) else {
-            return stage.complain("cannot connect".to_owned());
-        };
-        let _ = client.try_call(&["SELECT", "1"]);
-        let mut turn = 0;
-        while stage.on() {
-            turn += 1;
-            let key = format!("item:{}", self.prng.below(24));
-            let (op, words) = match self.prng.below(30) {
-                0 => (FlushOp::Flush, vec!["FLUSHDB".to_owned()]),
-                1..=3 => (FlushOp::Del(key.clone()), vec!["DEL".to_owned(), key]),
-                _ => {
-                    let value = format!("{turn}:{}", self.prng.next());
-                    (FlushOp::Set(key.clone(), value.clone()), vec!["SET".to_owned(), key, value])
-                }
-            };
-            self.ops.push(op);
-            match client.try_call(&words) {
-                Ok(reply) if reply.is_error() => {
-                    return stage.complain(format!("{}: {reply}", words.join(" ")));
-                }
-                Ok(_) if stage.dying() => return None,
-                Ok(_) => self.acked = self.ops.len(),
-                Err(_) => return None,
-            }
-        }
-        None
-    }
-
-    /// Is the database what some prefix of its commands made it, one with at least what was
-    /// acknowledged when `all_acked`? Goes on from there.
-    pub fn check(
-        &mut self,
-        client: &mut Client,
-        promise: super::history::Promise,
-    ) -> Option<String> {
-        client.ok("SELECT 1");
-        let mut found = BTreeMap::new();
-        for key in client.line("KEYS *").items() {
-            let key = key.text();
-            found.insert(key.clone(), client.call(&["GET", &key]).text());
-        }
-        client.ok("SELECT 0");
-        let least = if promise == super::history::Promise::Known { self.acked } else { 0 };
-        let mut state = self.start.clone();
-        let mut fits = least == 0 && state == found;
-        for (n, op) in self.ops.iter().enumerate() {
-            op.apply(&mut state);
-            fits |= n + 1 >= least && state == found;
-        }
-        let (acked, sent) = (self.acked, self.ops.len());
-        self.start = found;
-        self.ops.clear();
-        self.acked = 0;
-        (!fits).then(|| {
-            let found = &self.start;
-            format!("database 1 is no prefix of {sent} commands from {least} ({acked} acknowledged): {found:?}")
-        })
-    }
-}
-
 /// Reads what others write: whatever is seen must be there afterwards.
-pub fn poll(port: u16, keys: &[String], stage: &Stage) -> Vec<(usize, i64, Instant)> {
+pub fn poll(port: u16, seed: u64, keys: &[String], stage: &Stage) -> Vec<(usize, i64, Instant)> {
     let mut seen = Vec::new();
     let mut highest = vec![0; keys.len()];
-    let mut prng = Prng::new(77);
+    let mut prng = Prng::new(seed);
     let Ok(mut client) = Client::open(port) else { return seen };
-    while stage.on() {
-        let chosen: Vec<usize> = (0..4).map(|_| prng.below(keys.len() as u64) as usize).collect();
+    while stage.on() && !keys.is_empty() {
+        // One key is read where it lives; several are read as a transaction over their shards.
+        let count = if prng.chance(1, 2) { 1 } else { 4 };
+        let chosen: Vec<usize> =
+            (0..count).map(|_| prng.below(keys.len() as u64) as usize).collect();
         let mut words = vec!["MGET"];
         words.extend(chosen.iter().map(|&at| keys[at].as_str()));
         let Ok(Reply::Array(values)) = client.try_call(&words) else { break };
@@ -291,6 +210,7 @@ pub fn poll(port: u16, keys: &[String], stage: &Stage) -> Vec<(usize, i64, Insta
             if value.count() > highest[at] {
                 highest[at] = value.count();
                 seen.push((at, value.count(), now));
+                stage.seen.fetch_add(1, Ordering::Relaxed);
             }
         }
     }

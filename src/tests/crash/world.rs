@@ -4,35 +4,78 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::harness::client::{Client, encode};
+use super::harness::peers;
 use super::harness::server::Server;
 use super::history::{Line, Place, Promise, check};
-use super::load::{ACCOUNTS, BIG, Flusher, Kind, Stage, Worker, checkpoint, poll};
+use super::load::{ACCOUNTS, BIG, Kind, Least, Stage, Worker, checkpoint, poll};
+use super::sequence::{Reach, Sequence};
+
+/// A cycle in which fewer writes were acknowledged proves nothing.
+const LEAST: u64 = 100;
+
+/// What the clients do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Theme {
+    /// A bit of everything.
+    Mixed,
+    /// Few counters that many others watch.
+    Observed,
+    /// Everything is emptied now and then.
+    Flushed,
+}
 
 /// The clients, and what they expect to find.
 #[derive(Debug)]
 pub struct World {
+    theme: Theme,
     workers: Vec<Worker>,
-    flusher: Flusher,
+    sequence: Sequence,
+    pollers: u64,
+    padded: bool,
     seed: u64,
+    done: Least,
 }
 
 impl World {
     /// Clients that have written nothing yet.
-    pub fn new(seed: u64) -> World {
-        let workers = vec![
-            Worker::new(Kind::Incr, 1, 8, 16),
-            Worker::new(Kind::Incr, 2, 8, 1),
-            Worker::new(Kind::Put, 3, 8, 1),
-            Worker::new(Kind::Put, 4, 8, 4),
-            Worker::new(Kind::Field, 5, 200, 8),
-            Worker::new(Kind::Transfer, 6, 2, 1),
-            Worker::new(Kind::Transfer, 7, 2, 2),
-        ];
-        World { workers, flusher: Flusher::new(seed), seed }
+    pub fn new(theme: Theme, seed: u64) -> World {
+        let (workers, reach, pollers) = match theme {
+            Theme::Mixed => (mixed(), Reach::One, 1),
+            Theme::Observed => {
+                let counters = [(1, 16), (2, 4), (3, 1)];
+                let worker = |(id, depth)| Worker::new(Kind::Incr, id, 2, depth);
+                (counters.map(worker).into(), Reach::One, 4)
+            }
+            Theme::Flushed => (Vec::new(), Reach::All, 0),
+        };
+        let sequence = Sequence::new(seed, reach);
+        World { theme, workers, sequence, pollers, padded: false, seed, done: Least::default() }
+    }
+
+    /// What has to be done before its crash, with so many checkpoints.
+    pub fn least(&self, saved: u64) -> Least {
+        match self.theme {
+            Theme::Observed => Least { acked: LEAST, seen: LEAST / 2, saved },
+            _ => Least { acked: LEAST, seen: 0, saved },
+        }
+    }
+
+    /// Tells how much has been done.
+    pub fn report(&self, cycles: u64) {
+        let Least { acked, seen, saved } = self.done;
+        let test = std::thread::current().name().unwrap_or_default().to_owned();
+        peers::say(&format!(
+            "{test}: {cycles} cycles, {acked} writes acknowledged, {seen} seen by others, \
+             {saved} checkpoints"
+        ));
     }
 
     /// Makes the big hash big, so that checkpoints have something to do.
-    pub fn preload(&self, server: &Server) {
+    pub fn preload(&mut self, server: &Server) {
+        if self.theme == Theme::Flushed {
+            return;
+        }
+        self.padded = true;
         let mut client = server.client();
         for chunk in 0..20 {
             let mut words = vec!["HSET".to_owned(), BIG.to_owned()];
@@ -62,9 +105,11 @@ impl World {
             let workers = self.workers.iter_mut();
             let mut writers: Vec<_> =
                 workers.map(|worker| scope.spawn(move || worker.run(port, stage))).collect();
-            let flusher = &mut self.flusher;
-            writers.push(scope.spawn(move || flusher.run(port, stage)));
-            let poller = scope.spawn(move || poll(port, keys, stage));
+            let sequence = &mut self.sequence;
+            writers.push(scope.spawn(move || sequence.run(port, stage)));
+            let pollers: Vec<_> = (0..self.pollers)
+                .map(|id| scope.spawn(move || poll(port, seed << 8 | id, keys, stage)))
+                .collect();
             let saver = scope.spawn(move || checkpoint(port, seed, stage));
             // Also when the crash itself fails: the others would go on for ever.
             let _stop = Stop(stage);
@@ -73,8 +118,12 @@ impl World {
             let ended = writers.into_iter().filter_map(|thread| thread.join().expect("a writer"));
             let mut complaints: Vec<String> = ended.collect();
             complaints.extend(saver.join().expect("the saver"));
-            (poller.join().expect("the poller"), complaints)
+            let seen = pollers.into_iter().flat_map(|thread| thread.join().expect("a poller"));
+            (seen.collect::<Vec<_>>(), complaints)
         });
+        self.done.acked += stage.acked.load(Ordering::Relaxed);
+        self.done.seen += stage.seen.load(Ordering::Relaxed);
+        self.done.saved += stage.saved.load(Ordering::Relaxed);
         let mut lines: Vec<&mut Line> =
             self.lines_mut().filter(|line| key(line).is_some()).collect();
         for (at, value, when) in seen {
@@ -106,15 +155,27 @@ impl World {
             broken.push(format!("the accounts add up to {sum}"));
         }
         let padding = client.line(&format!("HGET {BIG} pad:19:249"));
-        if padding.is_null() || padding.text() != "p".repeat(40) {
+        if self.padded && (padding.is_null() || padding.text() != "p".repeat(40)) {
             broken.push(format!("the big hash lost what it had: {padding}"));
         }
-        broken.extend(self.flusher.check(client, promise));
+        broken.extend(self.sequence.check(client, promise));
         for (line, survived) in self.lines_mut().zip(survived) {
             line.rebase(survived);
         }
         broken
     }
+}
+
+fn mixed() -> Vec<Worker> {
+    vec![
+        Worker::new(Kind::Incr, 1, 8, 16),
+        Worker::new(Kind::Incr, 2, 8, 1),
+        Worker::new(Kind::Put, 3, 8, 1),
+        Worker::new(Kind::Put, 4, 8, 4),
+        Worker::new(Kind::Field, 5, 200, 8),
+        Worker::new(Kind::Transfer, 6, 2, 1),
+        Worker::new(Kind::Transfer, 7, 2, 2),
+    ]
 }
 
 /// Tells everybody to stop when it goes.
