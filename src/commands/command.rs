@@ -95,13 +95,17 @@ fn write_info(reply: &mut Reply<'_>, row: &'static Command) {
     reply.array(10);
     reply.bulk(row.name.as_bytes());
     reply.integer(i64::from(row.arity));
+    let movable = matches!(row.keys, KeySpec::Counted { .. } | KeySpec::Stored { .. });
+    let has = |flag| if flag == Flags::NONE { movable } else { row.flags.has(flag) };
     let flags: Vec<&str> =
-        WORDS.iter().filter(|(flag, _)| row.flags.has(*flag)).map(|(_, word)| *word).collect();
+        WORDS.iter().filter(|(flag, _)| has(*flag)).map(|(_, word)| *word).collect();
     reply.set(flags.len());
     flags.iter().for_each(|word| reply.simple(word));
     let (first, last, step) = match row.keys {
         KeySpec::None => (0, 0, 0),
         KeySpec::At { first, last, step } => (first.into(), last.into(), step.into()),
+        KeySpec::Counted { target: None, .. } => (0, 0, 0),
+        KeySpec::Counted { target: Some(_), .. } | KeySpec::Stored { .. } => (1, 1, 1),
     };
     [first, last, step].into_iter().for_each(|n| reply.integer(n));
     let categories: Vec<&str> =
@@ -133,35 +137,81 @@ const WORDS: &[(Flags, &str)] = &[
     (Flags::NO_AUTH, "no_auth"),
     (Flags::NO_ASYNC_LOADING, "no_async_loading"),
     (Flags::NO_MULTI, "no_multi"),
+    // Not of the row: it follows from where the keys are.
+    (Flags::NONE, "movablekeys"),
     (Flags::ALLOW_BUSY, "allow_busy"),
 ];
 
+/// Where the search for keys begins, and how they are found from there.
+enum Search {
+    /// From an argument on: the last key seen from the first, and the step.
+    Range { index: u8, last: i64, step: u8 },
+    /// An argument that says how many keys follow.
+    Count { index: u8 },
+    /// The argument after a word, which is looked for from an argument on.
+    Word { word: &'static str, from: u8 },
+}
+
 fn write_key_specs(reply: &mut Reply<'_>, row: &Command) {
-    let KeySpec::At { first, last, step } = row.keys else { return reply.set(0) };
     let access = hints::access(row);
-    let last = if last < 0 { i64::from(last) } else { i64::from(last) - i64::from(first) };
-    reply.set(access.len());
-    for (nth, flags) in access.iter().enumerate() {
+    let one = |index| Search::Range { index, last: 0, step: 1 };
+    let searches: Vec<Search> = match row.keys {
+        KeySpec::None => Vec::new(),
+        KeySpec::At { first, last, step } if access.len() == 1 => {
+            let last = i64::from(last) - if last < 0 { 0 } else { i64::from(first) };
+            vec![Search::Range { index: first, last, step }]
+        }
         // With a word for each key, each key is a range of its own.
-        let last = if access.len() == 1 { last } else { 0 };
+        KeySpec::At { first, .. } => (first..).take(access.len()).map(one).collect(),
+        KeySpec::Counted { target, count } => {
+            target.map(one).into_iter().chain([Search::Count { index: count }]).collect()
+        }
+        KeySpec::Stored { from } => {
+            let word = |word| Search::Word { word, from };
+            vec![one(1), word("STORE"), word("STOREDIST")]
+        }
+    };
+    reply.set(searches.len());
+    for (search, flags) in searches.iter().zip(access) {
         reply.map(3);
         reply.bulk(b"flags");
         write_words(reply, flags);
-        reply.bulk(b"begin_search");
-        reply.map(2);
-        text(reply, "type", "index");
-        reply.bulk(b"spec");
-        reply.map(1);
-        integer(reply, "index", i64::from(first) + nth as i64);
-        reply.bulk(b"find_keys");
-        reply.map(2);
-        text(reply, "type", "range");
-        reply.bulk(b"spec");
-        reply.map(3);
-        integer(reply, "lastkey", last);
-        integer(reply, "keystep", i64::from(step));
-        integer(reply, "limit", 0);
+        write_search(reply, search);
     }
+}
+
+fn write_search(reply: &mut Reply<'_>, search: &Search) {
+    reply.bulk(b"begin_search");
+    reply.map(2);
+    let (last, step) = match *search {
+        Search::Range { last, step, .. } => (last, step),
+        Search::Count { .. } | Search::Word { .. } => (0, 1),
+    };
+    match *search {
+        Search::Range { index, .. } | Search::Count { index } => {
+            text(reply, "type", "index");
+            reply.bulk(b"spec");
+            reply.map(1);
+            integer(reply, "index", i64::from(index));
+        }
+        Search::Word { word, from } => {
+            text(reply, "type", "keyword");
+            reply.bulk(b"spec");
+            reply.map(2);
+            text(reply, "keyword", word);
+            integer(reply, "startfrom", i64::from(from));
+        }
+    }
+    reply.bulk(b"find_keys");
+    reply.map(2);
+    let (kind, numbers) = match *search {
+        Search::Count { .. } => ("keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]),
+        _ => ("range", [("lastkey", last), ("keystep", i64::from(step)), ("limit", 0)]),
+    };
+    text(reply, "type", kind);
+    reply.bulk(b"spec");
+    reply.map(numbers.len());
+    numbers.iter().for_each(|(name, value)| integer(reply, name, *value));
 }
 
 fn text(reply: &mut Reply<'_>, name: &str, value: &str) {
@@ -287,7 +337,7 @@ fn access_in(row: &Command, request: Args<'_>, nth: usize) -> &'static str {
         return if gets { "RW access update" } else { "OW update" };
     }
     let access = hints::access(row);
-    access.get(nth).or(access.first()).copied().unwrap_or("RO")
+    access.get(nth).or(access.last()).copied().unwrap_or("RO")
 }
 
 #[cfg(test)]

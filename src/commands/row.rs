@@ -29,6 +29,11 @@ pub const WRITE_OOM_FAST: Flags = Flags::of(&[Flags::WRITE, Flags::DENYOOM, Flag
 /// `readonly fast`
 pub const READ_FAST: Flags = Flags::of(&[Flags::READONLY, Flags::FAST]);
 
+/// Its first argument says how many keys follow.
+pub const COUNTED: KeySpec = KeySpec::Counted { target: None, count: 1 };
+/// A target, then how many keys follow.
+pub const COUNTED_INTO: KeySpec = KeySpec::Counted { target: Some(1), count: 2 };
+
 /// A command with one key, its first argument; `on` and `over` change that.
 pub const fn row(name: &'static str, arity: i8, flags: Flags, run: Handler, docs: Docs) -> Command {
     let run = Run::Keys(run);

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
+use crate::base::number::parse_i64;
 use crate::commands::index::Index;
+use crate::commands::parse::is;
 use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
     absent, admin, client, command, connection, database, debugging, expire, hash, hash_random,
@@ -92,10 +94,45 @@ pub fn locate(args: Args<'_>) -> Result<&'static Command, Error> {
     }
 }
 
+/// The positions of a request's keys.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    before: Option<usize>,
+    range: std::iter::StepBy<Range<usize>>,
+    after: Option<usize>,
+}
+
+impl Iterator for Keys {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        self.before.take().or_else(|| self.range.next()).or_else(|| self.after.take())
+    }
+}
+
 /// The positions of a request's keys. The request has passed `resolve`.
-pub fn keys(command: &Command, args: Args<'_>) -> std::iter::StepBy<Range<usize>> {
+pub fn keys(command: &Command, args: Args<'_>) -> Keys {
+    let (mut before, mut after) = (None, None);
     let (range, step) = match command.keys {
         KeySpec::None => (0..0, 1),
+        KeySpec::Counted { target, count } => {
+            let first = usize::from(count) + 1;
+            let count = parse_i64(args.at(usize::from(count)));
+            let count = count.and_then(|count| usize::try_from(count).ok());
+            // A count that cannot be names no keys: the handler has the error text.
+            let count = count.filter(|count| *count <= args.len().saturating_sub(first));
+            if count.is_some() {
+                before = target.map(usize::from);
+            }
+            (first..first + count.unwrap_or(0), 1)
+        }
+        KeySpec::Stored { from } => {
+            after = (usize::from(from)..args.len().saturating_sub(1))
+                .rfind(|at| is_store(args.at(*at)));
+            after = after.map(|at| at + 1);
+            (1..2, 1)
+        }
         KeySpec::At { first, last, step } => {
             let end = match usize::try_from(last) {
                 Ok(last) => last + 1,
@@ -104,7 +141,11 @@ pub fn keys(command: &Command, args: Args<'_>) -> std::iter::StepBy<Range<usize>
             (usize::from(first)..end.min(args.len()), usize::from(step.max(1)))
         }
     };
-    range.step_by(step)
+    Keys { before, range: range.step_by(step), after }
+}
+
+fn is_store(word: &[u8]) -> bool {
+    is(word, "STORE") || is(word, "STOREDIST")
 }
 
 static INDEX: Index = Index::of(COMMANDS);

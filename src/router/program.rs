@@ -192,7 +192,11 @@ impl Program {
             home.get_or_insert(shard);
             for db in gathered_dbs(&item) {
                 self.need(shard, db, args.at(at));
-                keys.entry(shard).or_default().push((db, args.at(at).to_vec()));
+                let (keys, name) = (keys.entry(shard).or_default(), (db, args.at(at).to_vec()));
+                // A key that is named twice is brought once: RPUSH twice would double a list.
+                if !keys.contains(&name) {
+                    keys.push(name);
+                }
             }
         }
         let reply = self.number();
@@ -206,7 +210,8 @@ impl Program {
 fn key_places(item: &Item) -> (usize, usize) {
     match item.command.keys {
         KeySpec::At { first, step, .. } => (usize::from(first), usize::from(step).max(1)),
-        KeySpec::None => (1, 1),
+        // Those are gathered, never split.
+        KeySpec::None | KeySpec::Counted { .. } | KeySpec::Stored { .. } => (1, 1),
     }
 }
 

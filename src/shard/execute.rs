@@ -49,7 +49,7 @@ impl Shard {
         }
         let claim = match request.command.keys {
             KeySpec::None => Claim::whole(),
-            KeySpec::At { .. } => self.locks.claim(request.keys()),
+            _ => self.locks.claim(request.keys()),
         };
         (!self.locks.is_free(&claim)).then_some(claim)
     }

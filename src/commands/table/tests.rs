@@ -1,6 +1,7 @@
 //! Tests of the command table: every row, against what Redis says of it.
 
 use super::*;
+use crate::commands::row::{COUNTED, COUNTED_INTO};
 use crate::commands::spec::Run;
 use crate::resp::args::OwnedArgs;
 
@@ -77,7 +78,7 @@ fn requests_are_resolved_with_the_errors_of_redis() {
 
 #[test]
 fn keys_are_where_the_row_says() {
-    let lines: [(KeySpec, &str, &[usize]); 7] = [
+    let lines: [(KeySpec, &str, &[usize]); 17] = [
         (KeySpec::None, "ping a", &[]),
         (KeySpec::At { first: 1, last: 1, step: 1 }, "set a b", &[1]),
         (KeySpec::At { first: 1, last: -1, step: 1 }, "mget a b c", &[1, 2, 3]),
@@ -85,6 +86,16 @@ fn keys_are_where_the_row_says() {
         (KeySpec::At { first: 2, last: 2, step: 1 }, "object encoding a", &[2]),
         (KeySpec::At { first: 1, last: -2, step: 1 }, "blpop a b 0", &[1, 2]),
         (KeySpec::At { first: 1, last: -9, step: 1 }, "blpop a", &[]),
+        (COUNTED, "zunion 2 a b weights 1 2", &[2, 3]),
+        (COUNTED, "zunion 3 a b", &[]),
+        (COUNTED, "zunion -1 a b", &[]),
+        (COUNTED, "zunion 99999999999999999999 a b", &[]),
+        (COUNTED, "zunion 0 a b", &[]),
+        (COUNTED, "zunion", &[]),
+        (COUNTED_INTO, "zunionstore t 2 a b", &[1, 3, 4]),
+        (COUNTED_INTO, "zunionstore t x a b", &[]),
+        (KeySpec::Stored { from: 4 }, "georadius a 1 2 3 m store b", &[1, 7]),
+        (KeySpec::Stored { from: 4 }, "georadius a 1 2 3 store", &[1]),
     ];
     for (spec, line, expected) in lines {
         let row = Command { keys: spec, ..*find(b"ping").unwrap() };
