@@ -5,6 +5,7 @@
 //! run 0f1e2d3c4b5a69788796a5b4c3d2e1f0
 //! generation 42
 //! cut-epoch 1700                      the bases hold everything before this epoch
+//! cut-time 1700000000000              nor anything that happened after this moment
 //! durable-epoch 1699                  every shard is durable up to here, whatever its log says
 //! boot 1b4e28ba-2fa1-11d2-883f-0016d3cca427      "-" when it is not known
 //! appendonly yes
@@ -36,6 +37,7 @@
 
 use crate::base::checksum::crc64;
 use crate::base::ids::{Epoch, Generation, Lsn, ShardId, SlotRange};
+use crate::base::time::Millis;
 use crate::limits::{MANIFEST_MAX, SHARDS_MAX};
 use crate::persist::fault::StorageFault;
 use crate::persist::names::{self, Name};
@@ -115,6 +117,8 @@ pub struct Manifest {
     pub generation: Generation,
     /// The bases hold everything before this epoch.
     pub cut: Epoch,
+    /// The wall clock at the cut: what the bases hold happened before.
+    pub cut_time: Millis,
     /// All shards are durable up to this epoch, whatever the log says.
     pub durable: Epoch,
     /// Boot id of the kernel under which it was written; empty when not known.
@@ -164,6 +168,7 @@ impl Manifest {
         };
         line(format!("generation {}", self.generation.0));
         line(format!("cut-epoch {}", self.cut.0));
+        line(format!("cut-time {}", self.cut_time.0));
         line(format!("durable-epoch {}", self.durable.0));
         line(format!("boot {}", if self.boot.is_empty() { "-" } else { &self.boot }));
         line(format!("appendonly {}", if self.appendonly { "yes" } else { "no" }));

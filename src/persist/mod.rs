@@ -6,6 +6,7 @@ pub mod names;
 pub mod payload;
 pub mod record;
 pub mod recovery;
+pub mod retention;
 pub mod saving;
 pub mod segment;
 mod segment_queue;

@@ -13,6 +13,7 @@ use crate::base::ids::{Lsn, ShardId};
 use crate::config::values::Fsync;
 use crate::limits::WRITE_IN_PLACE;
 use crate::persist::fault::StorageFault;
+use crate::persist::manifest::End;
 use crate::persist::record::Policy;
 use crate::persist::segment::{Stamp, SyncJob, WriteJob};
 use crate::server::advance::Advance;
@@ -222,6 +223,8 @@ pub fn publish(core: &Core) {
 async fn close_finished(core: &Rc<Core>) {
     let closed = core.shard.borrow_mut().log_mut().and_then(|log| log.take_closed());
     let Some(closed) = closed else { return };
+    let end = End { length: closed.length, next: closed.next };
+    core.log_ends.borrow_mut().insert(closed.id.number, end);
     let file = core.log_files.borrow_mut().remove(&closed.id.number);
     if let Some(file) = file
         && let Err(error) = file.set_length(closed.length).await

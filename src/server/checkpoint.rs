@@ -19,15 +19,18 @@ use std::path::Path;
 use std::rc::Rc;
 
 use crate::base::ids::{Epoch, Generation, Lsn, ShardId};
+use crate::base::time::Millis;
 use crate::persist::manifest::{Base, End, Manifest, Segment, ShardFiles};
 use crate::persist::names::{self, Fate, Name};
 use crate::persist::record::SegmentId;
 use crate::resp::error::Error;
 use crate::server::advance::Advance;
 use crate::server::aof;
+use crate::server::clock;
 use crate::server::core::Core;
 use crate::server::disk::{self, DiskError, File, Open};
 use crate::server::log;
+use crate::server::retain;
 use crate::server::settings;
 use crate::server::snapshot;
 use crate::shard::cut::NextLog;
@@ -64,25 +67,27 @@ pub async fn checkpoint(core: &Rc<Core>) -> Result<Summary, String> {
     let logs = core.settings.borrow().config.appendonly;
     // A log that only begins with this checkpoint does not continue what the manifest lists.
     let has_log = core.shard.borrow().log().is_some();
-    let present = if has_log { Present::Theirs } else { Present::Replaced };
+    let present = if has_log { Present::Theirs } else { Present::Unlogged };
     make(core, generation, logs, present).await
 }
 
 /// The first checkpoint of a database whose files are those of another number of shards: nothing
-/// has been logged yet, and the old files stay the database until it is done.
-pub async fn checkpoint_anew(core: &Rc<Core>) -> Result<Summary, String> {
+/// has been logged yet, and the old files, those of `old`, stay the database until it is done.
+pub async fn checkpoint_anew(core: &Rc<Core>, old: Manifest) -> Result<Summary, String> {
     let generation = core.database.next_generation();
     let logs = core.settings.borrow().config.appendonly;
-    make(core, generation, logs, Present::Replaced).await
+    make(core, generation, logs, Present::Others(Box::new(old))).await
 }
 
 /// What the manifest that is on disk says about the logs that run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Present {
     /// It lists them: the next segments are added.
     Theirs,
-    /// It is about others: it stays as it is until the commit.
-    Replaced,
+    /// It lists none: there were no logs.
+    Unlogged,
+    /// It is this one, about another number of shards: it stays as it is until the commit.
+    Others(Box<Manifest>),
 }
 
 async fn make(
@@ -91,11 +96,14 @@ async fn make(
     logs: bool,
     present: Present,
 ) -> Result<Summary, String> {
-    let nexts = prepare(core, generation, logs, present).await?;
+    let nexts = prepare(core, generation, logs, &present).await?;
     let cut = cut(core, &nexts).await;
     // From here on the shards are in mid-snapshot, whatever happens.
-    let prepared = core.database.manifest();
     core.database.note_cut(&cut.afters);
+    let replaced = match present {
+        Present::Others(old) => *old,
+        Present::Theirs | Present::Unlogged => core.database.manifest(),
+    };
     let bases = snapshot::write_all(core, generation, cut.epoch).await;
     let bases = match bases {
         Ok(bases) => bases,
@@ -104,7 +112,8 @@ async fn make(
             return Err(why);
         }
     };
-    let manifest = committed(core, &prepared, generation, &cut, &nexts, &bases);
+    let manifest = committed(core, generation, &cut, &nexts, &bases);
+    let manifest = retain::retain(core, replaced, manifest).await;
     // The names of the bases are younger than the last sync of their directory.
     let directory = core.database.directory.join(names::directory(generation));
     disk::sync_dir(&directory).await.map_err(|error| error.to_string())?;
@@ -126,7 +135,7 @@ async fn prepare(
     core: &Rc<Core>,
     generation: Generation,
     logs: bool,
-    present: Present,
+    present: &Present,
 ) -> Result<Nexts, String> {
     let error = |error: DiskError| error.to_string();
     let root = core.database.directory.clone();
@@ -144,7 +153,7 @@ async fn prepare(
         nexts.push(next);
     }
     disk::sync_dir(&directory).await.map_err(error)?;
-    if logs && present == Present::Theirs {
+    if logs && *present == Present::Theirs {
         let mut manifest = core.database.manifest();
         manifest.durable = core.shared.durable_epoch().max(manifest.durable);
         for (files, next) in manifest.shards.iter_mut().zip(&nexts) {
@@ -186,6 +195,8 @@ struct Cuts {
     epoch: Epoch,
     /// The last lsn before the cut, and where the segment before it ended, by shard.
     afters: Vec<(Lsn, Option<End>)>,
+    /// The wall clock, once all were.
+    time: Millis,
     usec: u64,
 }
 
@@ -220,12 +231,11 @@ async fn cut(core: &Rc<Core>, nexts: &Nexts) -> Cuts {
         })
         .await;
     let usec = began.elapsed().as_micros() as u64;
-    Cuts { epoch, afters, usec }
+    Cuts { epoch, afters, time: clock::wall(), usec }
 }
 
 fn committed(
     core: &Core,
-    prepared: &Manifest,
     generation: Generation,
     cut: &Cuts,
     nexts: &Nexts,
@@ -240,12 +250,13 @@ fn committed(
         run: core.database.run,
         generation,
         cut: cut.epoch,
+        cut_time: cut.time,
         durable: Epoch(cut.epoch.0 - 1),
         boot: core.database.boot.clone(),
         appendonly: config.appendonly,
         policy: aof::policy(config.appendfsync),
         shards: shards.collect(),
-        ..prepared.clone()
+        ..core.database.manifest()
     }
 }
 

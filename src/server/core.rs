@@ -6,7 +6,7 @@
 //! them; what is left of the time goes to snapshot slices and upkeep.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::commands::order::{Envelope, Item, Outcome, Response, Step};
 use crate::commands::session::Watched;
 use crate::observe::events::Events;
 use crate::observe::slowlog::SlowLog;
+use crate::persist::manifest::End;
 use crate::persist::snapshot_reader::SnapshotReader;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::advance::Advancing;
@@ -137,6 +138,8 @@ pub struct Core {
     pub calls: Calls,
     /// The files of the log.
     pub log_files: RefCell<LogFiles>,
+    /// Where the segments of this run that are closed end, by number.
+    pub log_ends: RefCell<BTreeMap<u64, End>>,
     /// What is known of checkpoints; on core 0.
     pub saver: Saver,
     /// Whether the epoch is about to advance; on core 0.
@@ -175,6 +178,7 @@ impl Core {
             events: RefCell::default(),
             streams: RefCell::default(),
             log_files: RefCell::default(),
+            log_ends: RefCell::default(),
             saver: Saver::default(),
             advancing: Advancing::default(),
             requests: net.requests(),

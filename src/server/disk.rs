@@ -369,6 +369,16 @@ pub async fn rename(from: &Path, to: &Path) -> Result<(), DiskError> {
     on_pool("rename", from, move |from| fs::rename(from, to)).await
 }
 
+/// Gives a file a second name; one that exists is replaced. Durable after `sync_dir`.
+pub async fn link(from: &Path, to: &Path) -> Result<(), DiskError> {
+    let to = to.to_owned();
+    on_pool("link", from, move |from| {
+        absent_is_fine(fs::remove_file(&to))?;
+        fs::hard_link(from, &to)
+    })
+    .await
+}
+
 /// Removes a file. One that is not there is as good as removed.
 pub async fn remove(path: &Path) -> Result<(), DiskError> {
     on_pool("remove", path, |path| absent_is_fine(fs::remove_file(path))).await

@@ -265,13 +265,13 @@ pub async fn finish(core: &Rc<Core>, found: &Found) -> Result<(), String> {
     }
     loaded(core);
     core.on_all(crate::server::settings::apply).await;
-    if found.is_resharding() {
+    if let Some((manifest, plan)) = found.old.as_ref().filter(|_| found.is_resharding()) {
         log::notice(format!(
             "The files are those of {} shards: writing a checkpoint for {}",
             found.old_shards().unwrap_or_default(),
             core.shards
         ));
-        checkpoint::checkpoint_anew(core).await?;
+        checkpoint::checkpoint_anew(core, plan.manifest(manifest)).await?;
     } else if core.settings.borrow().config.appendonly {
         open_logs(core).await?;
     }

@@ -26,6 +26,7 @@ pub mod recover;
 pub mod reload;
 pub mod requests;
 pub mod reshard;
+pub mod retain;
 pub mod ring;
 pub mod saver;
 pub mod settings;

@@ -135,6 +135,7 @@ fn new_database(
         run,
         generation: crate::base::ids::Generation(used.0 + 1),
         cut: Epoch(0),
+        cut_time: clock::wall(),
         durable: Epoch(0),
         boot: boot.clone(),
         appendonly: config.appendonly,

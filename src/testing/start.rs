@@ -162,6 +162,7 @@ fn blank(setup: Setup, run: RunId, boot: String, generation: u64) -> Manifest {
         run,
         generation: Generation(generation),
         cut: Epoch(0),
+        cut_time: Millis(0),
         durable: Epoch(0),
         boot,
         appendonly: true,

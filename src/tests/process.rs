@@ -6,6 +6,8 @@ mod admin;
 mod hostile;
 #[path = "process/lifecycle.rs"]
 mod lifecycle;
+#[path = "process/persistence.rs"]
+mod persistence;
 #[path = "process/shards.rs"]
 mod shards;
 #[path = "process/tools.rs"]

@@ -67,6 +67,7 @@ fn directory() -> tempfile::TempDir {
         run: RUN,
         generation: Generation(3),
         cut: Epoch(10),
+        cut_time: Millis(0),
         durable: Epoch(9),
         boot: String::new(),
         appendonly: true,

@@ -3,6 +3,7 @@
 use super::{Base, End, HashId, Manifest, Segment, ShardFiles, VERSION};
 use crate::base::checksum::crc64;
 use crate::base::ids::{Epoch, Generation, Lsn, ShardId, SlotRange};
+use crate::base::time::Millis;
 use crate::base::wire::hex;
 use crate::limits::{MANIFEST_MAX, SHARDS_MAX};
 use crate::persist::fault::StorageFault;
@@ -62,6 +63,7 @@ fn fields(lines: &mut Lines<'_>) -> Result<Manifest, StorageFault> {
     let run = lines.key("run")?.run()?;
     let generation = Generation(lines.key("generation")?.number()?);
     let cut = Epoch(lines.key("cut-epoch")?.number()?);
+    let cut_time = Millis(lines.key("cut-time")?.number()?);
     let durable = Epoch(lines.key("durable-epoch")?.number()?);
     let boot = lines.key("boot")?.word()?;
     let boot = if boot == "-" { String::new() } else { boot.to_string() };
@@ -102,6 +104,7 @@ fn fields(lines: &mut Lines<'_>) -> Result<Manifest, StorageFault> {
         run,
         generation,
         cut,
+        cut_time,
         durable,
         boot,
         appendonly,

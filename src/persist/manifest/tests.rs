@@ -28,6 +28,7 @@ pub(in crate::persist) fn example() -> Manifest {
         run,
         generation: Generation(42),
         cut: Epoch(1700),
+        cut_time: Millis(1_700_000_000_000),
         durable: Epoch(1699),
         boot: "1b4e28ba-2fa1-11d2-883f-0016d3cca427".into(),
         appendonly: true,
@@ -106,11 +107,11 @@ fn faults_name_the_line() {
     for (from, to, expected, found) in [
         ("basalt-manifest 1", "basalt-manifest 2", "format version 1", "2"),
         ("generation 42", "generation x", "line 3: generation: a number", "x"),
-        ("cut-epoch 1700\n", "", "line 4: cut-epoch", "durable-epoch 1699"),
-        ("appendonly yes", "appendonly maybe", "line 7: appendonly: yes or no", "maybe"),
-        ("shards 2", "shards 257", "line 11: shards: at most 256 shards", "257"),
-        ("shards 2", "shards 3", "line 21: shard", ""),
-        ("shard 1 after", "shard 2 after", "line 19: shard: shard 1", "2"),
+        ("cut-epoch 1700\n", "", "line 4: cut-epoch", "cut-time 1700000000000"),
+        ("appendonly yes", "appendonly maybe", "line 8: appendonly: yes or no", "maybe"),
+        ("shards 2", "shards 257", "line 12: shards: at most 256 shards", "257"),
+        ("shards 2", "shards 3", "line 22: shard", ""),
+        ("shard 1 after", "shard 2 after", "line 20: shard: shard 1", "2"),
         ("000042/shard-000.snapshot", "../shard-000.snapshot", "a base of this", "../shard"),
         ("000042/shard-000.000006.aof", "/etc/passwd", "the path of a segment", "/etc/passwd"),
         ("shard-001.000003", "shard-000.000003", "a segment of this shard", "shard-000.000003"),
@@ -126,7 +127,7 @@ fn faults_name_the_line() {
         ("retained 41", "retained 40 41", "retained generations, falling", "42"),
         ("generation 42", "generation 042", "the one way", "another"),
         ("entries=string:3", "entries=string:x", "entries=", "entries=string:x"),
-        ("checksum", "unknown 1\nchecksum", "line 21: checksum", "unknown 1"),
+        ("checksum", "unknown 1\nchecksum", "line 22: checksum", "unknown 1"),
     ] {
         let fault = parse(&edited(from, to)).unwrap_err();
         assert!(

@@ -32,6 +32,7 @@ fn manifest(shards: u16) -> Manifest {
         run: RunId(99),
         generation: Generation(1),
         cut: Epoch(0),
+        cut_time: Millis(0),
         durable: Epoch(0),
         boot: BOOT.into(),
         appendonly: true,

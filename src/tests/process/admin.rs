@@ -9,7 +9,7 @@ use super::harness::server::{Launch, Server};
 use super::ours;
 
 /// Waits until no checkpoint of any kind is running or waiting.
-fn settled(client: &mut Client) {
+pub fn settled(client: &mut Client) {
     let start = Instant::now();
     loop {
         let info = client.info("persistence");
