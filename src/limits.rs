@@ -43,6 +43,9 @@ pub const QUEUED_BYTES_MAX: usize = 1 << 30;
 /// Keys watched by one session. EXEC asks for all of them in one round, so it stays short.
 pub const WATCHED_KEYS_MAX: usize = 1 << 17;
 
+/// Names that one session is subscribed to: as many as one request may bring.
+pub const SUBSCRIPTIONS_MAX: usize = 1 << 20;
+
 /// Bytes in one block of a file that is read or zero-filled in blocks: large enough that the
 /// hand-over between threads (some 50 us) is a few per cent of the copying.
 pub const DISK_BLOCK: usize = 1 << 20;

@@ -4,6 +4,7 @@ use crate::base::number;
 use crate::base::time::Millis;
 use crate::commands::command;
 use crate::commands::parse::{self, choice};
+use crate::commands::pubsub::Scope;
 use crate::commands::session::{Ask, ReplyMode, Session, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
 use crate::resp::args::Args;
@@ -74,7 +75,7 @@ pub struct ClientFilter {
     pub min_age: Option<u64>,
 }
 
-/// The types of clients that Redis knows. Here every session is a normal one.
+/// The types of clients that Redis knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientKind {
     /// Sends commands.
@@ -85,6 +86,16 @@ pub enum ClientKind {
     Replica,
     /// Listens to channels.
     PubSub,
+}
+
+impl ClientKind {
+    /// The type of a session.
+    pub fn of(session: &Session) -> ClientKind {
+        match session.subscriptions.any() {
+            true => ClientKind::PubSub,
+            false => ClientKind::Normal,
+        }
+    }
 }
 
 /// How CLIENT KILL answers.
@@ -105,7 +116,7 @@ impl ClientFilter {
         (self.ids.is_empty() || self.ids.contains(&session.id))
             && same(&self.peer, &session.peer)
             && same(&self.local, &session.local)
-            && self.kind.is_none_or(|kind| kind == ClientKind::Normal)
+            && self.kind.is_none_or(|kind| kind == ClientKind::of(session))
             && self.except != Some(session.id)
             && self.min_age.is_none_or(|age| seconds(session.created, now) >= age)
     }
@@ -179,8 +190,9 @@ pub fn line(session: &Session, wire: &Wire, now: Millis) -> ClientLine {
     field("idle", seconds(session.seen, now).to_string().as_bytes());
     field("flags", flags(session, wire).as_bytes());
     field("db", session.db.0.to_string().as_bytes());
-    for name in ["sub", "psub", "ssub"] {
-        field(name, b"0");
+    for (name, scope) in [("sub", Scope::Channel), ("psub", Scope::Pattern), ("ssub", Scope::Shard)]
+    {
+        field(name, &number(session.subscriptions.count(scope)));
     }
     field("multi", queued.to_string().as_bytes());
     field("qbuf", &number(wire.query));
@@ -238,6 +250,7 @@ fn seconds(since: Millis, now: Millis) -> u64 {
 
 fn flags(session: &Session, wire: &Wire) -> String {
     let letters = [
+        ('P', session.subscriptions.any()),
         ('x', session.queue.is_some()),
         ('c', wire.closing),
         ('e', session.no_evict),

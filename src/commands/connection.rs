@@ -49,6 +49,13 @@ const fn docs(since: &'static str, summary: &'static str) -> Docs {
 }
 
 fn ping(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let session = &*shell.session;
+    if session.proto == Proto::Two && session.subscriptions.any() && shell.args.len() <= 2 {
+        shell.reply.array(2);
+        shell.reply.bulk(b"pong");
+        shell.reply.bulk(shell.args.get(1).unwrap_or_default());
+        return Ok(Ask::Nothing);
+    }
     match shell.args.len() {
         1 => shell.reply.simple("PONG"),
         2 => shell.reply.bulk(shell.args.at(1)),
@@ -77,6 +84,7 @@ fn quit(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 fn reset(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     let session = &mut *shell.session;
     let watched = session.end_transaction();
+    let ended = session.subscriptions.end();
     session.db = Db::default();
     session.proto = Proto::Two;
     session.name.clear();
@@ -85,7 +93,10 @@ fn reset(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     session.no_evict = false;
     session.no_touch = false;
     shell.reply.simple("RESET");
-    Ok(transaction::unwatched(watched))
+    Ok(match ended.is_empty() {
+        true => transaction::unwatched(watched),
+        false => Ask::Reset { watched, ended },
+    })
 }
 
 // Who the client is.

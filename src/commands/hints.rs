@@ -52,6 +52,7 @@ pub fn in_category(command: &Command, category: &str) -> bool {
         "fast" => has(Flags::FAST),
         "slow" => !has(Flags::FAST),
         "blocking" => has(Flags::BLOCKING),
+        "pubsub" => has(Flags::PUBSUB),
         "dangerous" => has(Flags::ADMIN) || contains(DANGEROUS, command.name),
         _ => group_category(command) == Some(category),
     }
@@ -111,6 +112,7 @@ const ACCESS: Lists = &[
     (&["RM delete"], "del unlink"),
     (&["OW update"], "mset psetex restore setex"),
     (&["OW insert"], "msetnx setnx"),
+    (&["not_key"], "spublish ssubscribe sunsubscribe"),
     (&["RO access", "OW update"], "copy"),
     (&["RW access delete", "OW update"], "rename"),
     (&["RW access delete", "OW insert"], "renamenx"),

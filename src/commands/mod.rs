@@ -22,6 +22,7 @@ pub mod lcs;
 pub mod object;
 pub mod order;
 pub mod parse;
+pub mod pubsub;
 pub mod redact;
 pub mod row;
 pub mod scan;

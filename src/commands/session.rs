@@ -3,6 +3,7 @@
 use crate::base::ids::{Db, ShardId};
 use crate::base::time::Millis;
 use crate::commands::client::{ClientFilter, KillForm};
+use crate::commands::pubsub::{Change, Question, Scope, Subscriptions};
 use crate::commands::spec::Command;
 use crate::config::Config;
 use crate::config::values::Access;
@@ -31,6 +32,8 @@ pub struct Session {
     pub queue: Option<Queue>,
     /// WATCH: cleared by EXEC, DISCARD, UNWATCH and RESET.
     pub watched: Vec<Watched>,
+    /// SUBSCRIBE and its kin.
+    pub subscriptions: Subscriptions,
     /// CLIENT REPLY.
     pub replies: ReplyMode,
     /// CLIENT NO-EVICT.
@@ -167,7 +170,7 @@ pub struct Shell<'a> {
 
 /// What a session command wants of the server.
 ///
-/// `Nothing`, `Close` and `Unwatch` come with the reply already written. For all others nothing
+/// `Nothing`, `Close`, `Unwatch`, `Listen` and `Reset` come with the reply already written. For all others nothing
 /// has been written: the server acts, then answers with the function that is named here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -177,6 +180,15 @@ pub enum Ask {
     Close,
     /// End these watches on their shards. The reply has been written.
     Unwatch(Vec<Watched>),
+    /// These subscriptions have begun or ended. The reply has been written.
+    Listen(Vec<Change>),
+    /// The connection is as good as new: ends what it had. The reply has been written.
+    Reset {
+        /// Its watches.
+        watched: Vec<Watched>,
+        /// Its subscriptions.
+        ended: Vec<Change>,
+    },
 
     /// Watch these keys of the session's database, add each to `session.watched`, then `+OK`.
     /// Keys that the session watches already are left out.
@@ -201,6 +213,18 @@ pub enum Ask {
         /// How the answer looks.
         form: KillForm,
     },
+
+    /// Hands a message to all subscribers; an integer: how many there are.
+    Publish {
+        /// Of a channel or a shard channel.
+        scope: Scope,
+        /// Its name.
+        channel: Vec<u8>,
+        /// The message.
+        message: Vec<u8>,
+    },
+    /// Answers PUBSUB as the question says.
+    PubSub(Question),
 
     /// The clock, finer than the session sees it: `admin::write_time`.
     Time,

@@ -150,6 +150,9 @@ impl Flags {
     /// Takes no longer whatever is stored, though Redis does not call it fast.
     pub const SHORT: Flags = Flags(1 << 18);
 
+    /// About channels and their subscribers.
+    pub const PUBSUB: Flags = Flags(1 << 19);
+
     /// All the given flags.
     pub const fn of(flags: &[Flags]) -> Flags {
         let mut all = Flags::NONE;

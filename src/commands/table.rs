@@ -8,7 +8,7 @@ use crate::commands::parse::is;
 use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
     absent, admin, client, command, connection, database, debugging, expire, hash, hash_random,
-    key, lcs, object, scan, string, string_number, string_range, transaction,
+    key, lcs, object, pubsub, scan, string, string_number, string_range, transaction,
 };
 use crate::resp::args::Args;
 use crate::resp::error::Error;
@@ -30,6 +30,7 @@ pub const COMMANDS: &[&[Command]] = &[
     client::ROWS,
     command::ROWS,
     transaction::ROWS,
+    pubsub::ROWS,
     admin::ROWS,
     debugging::ROWS,
     absent::ROWS,

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::commands::parse;
+use crate::commands::pubsub;
 use crate::commands::session::{Ask, Facts, Queue, Queued, Session, Shell, Watched};
 use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec, Run};
 use crate::config::values::Access;
@@ -78,6 +79,7 @@ pub fn gate(session: &Session, command: &Command, facts: &Facts) -> Result<Gate,
     if !session.authenticated && !command.flags.has(Flags::NO_AUTH) {
         return Err(Error::NOAUTH);
     }
+    pubsub::allowed_to_subscribers(session, command)?;
     match &session.queue {
         None => Ok(Gate::Run),
         Some(_) if command.flags.has(Flags::NO_MULTI) => Err(Error::NOT_IN_MULTI),

@@ -287,6 +287,14 @@ impl Error {
         quoting("ERR unknown subcommand '", sub, &help)
     }
 
+    /// A RESP2 connection that is subscribed to something: the command's name.
+    pub fn subscribed(command: &str) -> Error {
+        Error::Text(Cow::Owned(format!(
+            "ERR Can't execute '{command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+             RESET are allowed in this context"
+        )))
+    }
+
     /// A subcommand that exists, in a form that does not.
     pub fn subcommand_syntax(container: &str, sub: &[u8]) -> Error {
         let help = format!("'. Try {} HELP.", container.to_ascii_uppercase());

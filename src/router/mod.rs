@@ -1,5 +1,6 @@
 //! From one session to many shards: which shard runs a command, and how many shards act as one.
 
+pub mod channels;
 pub mod merge;
 pub mod pipeline;
 pub mod plan;

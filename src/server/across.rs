@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::base::ids::{Db, ShardId};
 use crate::commands::order::Item;
 use crate::commands::session::{Queued, Shell, Watched};
-use crate::commands::spec::{Command, Run};
+use crate::commands::spec::{Command, Flags, Run};
 use crate::commands::table;
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
@@ -241,6 +241,9 @@ impl Connection {
 
     /// The array of replies: those of the keys are there, the session's are made now, in order.
     async fn write_exec(&mut self, queue: Vec<Queued>, replies: Vec<Vec<u8>>) {
+        if queue.iter().any(|queued| queued.command.flags.has(Flags::PUBSUB)) {
+            self.take_mail();
+        }
         let proto = self.client.session.borrow().proto;
         Reply::new(&mut self.pipeline.out, proto).array(queue.len());
         let mut replies = replies.into_iter();

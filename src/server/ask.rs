@@ -9,6 +9,7 @@ use crate::commands::absent;
 use crate::commands::admin::{self, Saving, Start};
 use crate::commands::client::{self, ClientFilter, KillForm};
 use crate::commands::object;
+use crate::commands::pubsub::Change;
 use crate::commands::session::{Ask, IfBusy, Watched};
 use crate::observe::info::choose;
 use crate::observe::slowlog;
@@ -16,6 +17,7 @@ use crate::resp::error::Error;
 use crate::resp::reply::Reply;
 use crate::router::slot::shard_of;
 use crate::server::connection::Connection;
+use crate::server::post::News;
 use crate::server::{clock, facts, log, reload, saver, settings, shutdown};
 
 /// What becomes of the connection after the answer.
@@ -25,6 +27,8 @@ pub enum Asked {
     Go,
     /// It is closed.
     Close,
+    /// It goes on; what was written are messages, not a reply.
+    Told,
     /// It goes on after so many milliseconds (0: never), and is answered `:0` then.
     Wait(u64),
 }
@@ -36,6 +40,18 @@ impl Connection {
             Ask::Nothing => {}
             Ask::Close => return Asked::Close,
             Ask::Unwatch(watched) => self.unwatch(watched).await,
+            Ask::Reset { watched, ended } => {
+                self.listen(ended);
+                self.unwatch(watched).await;
+            }
+            Ask::Listen(changes) => {
+                self.listen(changes);
+                return Asked::Told;
+            }
+            Ask::Publish { scope, channel, message } => {
+                self.publish(News { scope, channel, message }).await;
+            }
+            Ask::PubSub(question) => self.pubsub(question).await,
             Ask::Watch(keys) => self.watch(keys).await,
             Ask::Exec { commands, watched } => self.exec(commands, watched).await,
             Ask::ClientInfo => self.client_info(),
@@ -213,7 +229,12 @@ impl Connection {
         self.write(|reply| absent::write_waitaof(reply, synced));
     }
 
-    fn write(&mut self, work: impl FnOnce(&mut Reply<'_>)) {
+    fn listen(&mut self, changes: Vec<Change>) {
+        let session = self.client.session.borrow().id;
+        self.core.note_subscriptions(session, changes);
+    }
+
+    pub(in crate::server) fn write(&mut self, work: impl FnOnce(&mut Reply<'_>)) {
         let proto = self.client.session.borrow().proto;
         work(&mut Reply::new(&mut self.pipeline.out, proto));
     }

@@ -8,10 +8,11 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use crate::base::time::Millis;
 use crate::commands::client::{ClientFilter, ClientLine, Wire, line};
 use crate::commands::session::Session;
-
-use crate::base::time::Millis;
+use crate::config::values::BufferLimit;
+use crate::limits::SEND_SPARE_MAX;
 
 /// What the connection's own task and the registry both see.
 #[derive(Debug, Default)]
@@ -22,7 +23,20 @@ pub struct Client {
     pub wire: RefCell<Wire>,
     /// It is to be closed.
     pub killed: Cell<bool>,
+    /// Messages on their way to it, encoded.
+    mail: RefCell<Vec<u8>>,
+    /// Since when more waits for it than the soft limit allows.
+    slow_since: Cell<Option<Millis>>,
     waiting: RefCell<Option<Waker>>,
+}
+
+/// What a connection's task has waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard<T> {
+    /// There is something in its mailbox.
+    Mail,
+    /// What the future gave.
+    Done(T),
 }
 
 impl Client {
@@ -34,9 +48,68 @@ impl Client {
     /// Ends the connection: what its task waits for gives nothing.
     fn end(&self) {
         self.killed.set(true);
+        self.wake();
+    }
+
+    /// Puts bytes into the mailbox. Says no, and ends the connection, when it does not read.
+    pub fn post(&self, bytes: &[u8], limit: BufferLimit, now: Millis) -> bool {
+        if self.killed.get() {
+            return true;
+        }
+        let mut mail = self.mail.borrow_mut();
+        mail.extend_from_slice(bytes);
+        let waits = mail.len() + self.wire.borrow().reply_waiting;
+        let since = match limit.soft > 0 && waits as u64 > limit.soft {
+            true => Some(self.slow_since.get().unwrap_or(now)),
+            false => None,
+        };
+        self.slow_since.set(since);
+        if exceeds(limit, waits as u64, since, now) {
+            *mail = Vec::new();
+            drop(mail);
+            self.end();
+            return false;
+        }
+        drop(mail);
+        self.wake();
+        true
+    }
+
+    /// Appends what is in the mailbox to `out`.
+    pub fn take_mail(&self, out: &mut Vec<u8>) {
+        let mut mail = self.mail.borrow_mut();
+        if mail.is_empty() {
+            return;
+        }
+        out.extend_from_slice(&mail);
+        mail.clear();
+        if mail.capacity() > SEND_SPARE_MAX {
+            *mail = Vec::new();
+        }
+    }
+
+    /// Is there anything in the mailbox?
+    pub fn has_mail(&self) -> bool {
+        !self.mail.borrow().is_empty()
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waiting.borrow_mut().take() {
             waker.wake();
         }
+    }
+
+    /// As `unless_killed`, or until there is mail, which comes first.
+    pub async fn unless_mail<T>(
+        &self,
+        future: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<Heard<T>> {
+        let mut future = pin!(future);
+        let heard = poll_fn(|context| match self.has_mail() {
+            true => Poll::Ready(Ok(Heard::Mail)),
+            false => future.as_mut().poll(context).map_ok(Heard::Done),
+        });
+        self.unless_killed(heard).await
     }
 
     /// Waits for the socket, or for the end; then the future is dropped, which a read or write of
@@ -60,6 +133,13 @@ impl Client {
     }
 }
 
+/// Is a client to be closed, with so many bytes waiting for it, and more than the soft limit `since`?
+fn exceeds(limit: BufferLimit, waits: u64, since: Option<Millis>, now: Millis) -> bool {
+    let hard = limit.hard > 0 && waits > limit.hard;
+    let long = limit.soft_seconds * 1000;
+    hard || since.is_some_and(|since| now.0.saturating_sub(since.0) > long)
+}
+
 /// The connections of one core by id.
 #[derive(Debug, Default)]
 pub struct Clients {
@@ -76,6 +156,17 @@ impl Clients {
     /// A connection is gone.
     pub fn remove(&self, id: u64) {
         self.open.borrow_mut().remove(&id);
+    }
+
+    /// The connection of this id.
+    pub fn get(&self, id: u64) -> Option<Rc<Client>> {
+        self.open.borrow().get(&id).cloned()
+    }
+
+    /// How many are subscribed to something.
+    pub fn subscribed(&self) -> usize {
+        let open = self.open.borrow();
+        open.values().filter(|client| client.session.borrow().subscriptions.any()).count()
     }
 
     /// How many there are.
@@ -101,11 +192,14 @@ impl Clients {
         open.values().filter(|client| !client.session.borrow().watched.is_empty()).count()
     }
 
-    /// Ends those that have sent nothing for so many milliseconds.
+    /// Ends those that have sent nothing for so many milliseconds; a subscriber need not.
     pub fn close_idle(&self, now: Millis, most: u64) {
         for client in self.open.borrow().values() {
-            let idle = now.0.saturating_sub(client.session.borrow().seen.0);
-            if idle > most && !client.killed.get() {
+            let session = client.session.borrow();
+            let idle = now.0.saturating_sub(session.seen.0);
+            let silent = session.subscriptions.any();
+            drop(session);
+            if idle > most && !silent && !client.killed.get() {
                 client.end();
             }
         }
@@ -127,5 +221,35 @@ impl Clients {
             }
         }
         count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_read_is_closed_at_the_hard_limit_or_after_a_while_above_the_soft_one() {
+        let limit = BufferLimit { hard: 100, soft: 50, soft_seconds: 2 };
+        let none = BufferLimit::default();
+        for (limit, waits, since, expected) in [
+            (limit, 100, None, false),
+            (limit, 101, None, true),
+            (limit, 60, Some(8_000), false),
+            (limit, 60, Some(7_999), true),
+            (none, u64::MAX, None, false),
+        ] {
+            let got = exceeds(limit, waits, since.map(Millis), Millis(10_000));
+            assert_eq!(got, expected, "{waits} {since:?}");
+        }
+        let client = Client::new(Session::default());
+        assert!(client.post(&[b'x'; 60], limit, Millis(1000)) && client.has_mail());
+        assert!(client.post(b"x", limit, Millis(3000)));
+        assert!(!client.post(b"x", limit, Millis(3001)) && client.killed.get());
+        assert!(!client.has_mail(), "the memory is given back");
+        let client = Client::new(Session::default());
+        assert!(client.post(&[b'x'; 60], limit, Millis(1000)));
+        client.take_mail(&mut Vec::new());
+        assert!(client.post(b"x", limit, Millis(9000)), "it has read meanwhile");
     }
 }

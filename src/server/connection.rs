@@ -31,7 +31,7 @@ use crate::router::pipeline::Pipeline;
 use crate::router::plan::{Route, route};
 use crate::server::ask::Asked;
 use crate::server::calls::{Arrival, CallId};
-use crate::server::clients::Client;
+use crate::server::clients::{Client, Heard};
 use crate::server::core::Core;
 use crate::server::log;
 use crate::server::meter::Last;
@@ -103,6 +103,10 @@ pub async fn serve(core: Rc<Core>, client: Rc<Client>, mut socket: Socket) {
             &format!("client {}: {error}", client.session.borrow().peer),
         );
     }
+    let ended = client.session.borrow_mut().subscriptions.end();
+    if !ended.is_empty() {
+        core.note_subscriptions(client.session.borrow().id, ended);
+    }
     let watched = client.session.borrow_mut().end_transaction();
     connection.unwatch(watched).await;
     core.calls.close(call);
@@ -121,7 +125,13 @@ impl Connection {
         let mut buffer = Buffer::new();
         let mut parser = Parser::new();
         loop {
-            let read = self.client.unless_killed(socket.read(&mut buffer)).await?;
+            let read = match self.client.unless_mail(socket.read(&mut buffer)).await? {
+                Heard::Done(read) => read,
+                Heard::Mail => {
+                    self.post_out(socket).await?;
+                    continue;
+                }
+            };
             if read == 0 {
                 return Ok(());
             }
@@ -229,7 +239,7 @@ impl Connection {
             if !matches!(pending, Pending::Nothing) {
                 self.count_input(buffer);
                 end = match self.settle(pending, args).await {
-                    Asked::Go => End::Full,
+                    Asked::Go | Asked::Told => End::Full,
                     Asked::Close => End::Close,
                     Asked::Wait(millis) => End::Wait(millis),
                 };
@@ -431,6 +441,10 @@ impl Connection {
             self.flush(Outcome::Done, None);
         }
         let Run::Session(handler) = command.run else { return Pending::Nothing };
+        if command.flags.has(Flags::PUBSUB) {
+            // What came to a subscription that ends now comes before its end.
+            self.take_mail();
+        }
         let start = self.pipeline.out.len();
         let mut session = self.client.session.borrow_mut();
         let proto = session.proto;
@@ -484,8 +498,11 @@ impl Connection {
         let end = tally::outcome(self.pipeline.out.get(start..).unwrap_or_default());
         self.flush(end, Some(args));
         self.tally.resume(self.core.clock.turn());
-        if !matches!(asked, Asked::Wait(_)) {
-            self.hide(start);
+        match asked {
+            Asked::Wait(_) => {}
+            // Confirmations are messages, which CLIENT REPLY does not concern.
+            Asked::Told => _ = self.client.session.borrow_mut().reply_hidden(),
+            _ => self.hide(start),
         }
         asked
     }
@@ -521,6 +538,14 @@ impl Connection {
             let shard = self.core.shard.borrow();
             self.pipeline.refuse(&line, |lsn| shard.gate.release(lsn) == Release::Now);
         }
+        self.take_mail();
+        self.write_out(socket).await?;
+        self.pipeline.clear();
+        Ok(())
+    }
+
+    /// Writes what is to leave now.
+    pub(in crate::server) async fn write_out(&mut self, socket: &mut Socket) -> io::Result<()> {
         if !self.pipeline.out.is_empty() {
             {
                 let mut shard = self.core.shard.borrow_mut();
@@ -532,7 +557,6 @@ impl Connection {
             self.client.wire.borrow_mut().reply_waiting = 0;
             written?;
         }
-        self.pipeline.clear();
         Ok(())
     }
 

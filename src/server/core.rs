@@ -20,6 +20,7 @@ use crate::observe::slowlog::SlowLog;
 use crate::persist::manifest::End;
 use crate::persist::snapshot_reader::SnapshotReader;
 use crate::resp::reply::{Proto, Reply};
+use crate::router::channels::Channels;
 use crate::server::advance::Advancing;
 use crate::server::aof::LogFiles;
 use crate::server::calls::{Arrival, CallId, Calls};
@@ -134,6 +135,8 @@ pub struct Core {
     pub settings: RefCell<Settings>,
     /// Connections of this core.
     pub clients: Clients,
+    /// What its connections are subscribed to.
+    pub channels: RefCell<Channels>,
     /// Questions under way.
     pub calls: Calls,
     /// The files of the log.
@@ -193,6 +196,7 @@ impl Core {
             shared,
             settings: RefCell::new(settings),
             clients: Clients::default(),
+            channels: RefCell::default(),
             calls: Calls::default(),
             log_due: Signal::default(),
             pauses: Pauses::default(),

@@ -1,17 +1,20 @@
 //! Gathers what INFO tells: figures of all cores, of the saver and of the process.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::base::ids::{Db, ShardId};
 use crate::commands::admin::Busy;
+use crate::commands::pubsub::Scope;
 use crate::keyspace::memory::Memory;
 use crate::observe::counters::Counters;
 use crate::observe::events::Events;
 use crate::observe::facts::{
     ClientFacts, CpuFacts, DbFacts, EndedFacts, Facts, LoadingFacts, LogFacts, LogState,
     MemoryFacts, PersistenceFacts, Purpose, RunningFacts, ServerFacts, ShardFacts, SnapshotFacts,
+    StatsFacts,
 };
 use crate::server::core::Core;
 use crate::server::saver::Saving;
@@ -31,6 +34,8 @@ struct View {
     keys_done: u64,
     keys_total: u64,
     watching: usize,
+    subscribed: usize,
+    names: [Vec<u64>; 3],
 }
 
 /// Everything, summed over the cores where it has to be.
@@ -46,12 +51,13 @@ pub async fn gather(core: &Rc<Core>) -> Facts {
             connected: core.shared.clients.load(Ordering::Relaxed),
             max: config.maxclients,
             watching: views.iter().map(|view| view.watching).sum(),
+            pubsub: views.iter().map(|view| view.subscribed).sum(),
             ..ClientFacts::default()
         },
         memory: memory(core, &views),
         persistence: persistence(core, &views, &saving),
         counters,
-        stats: Default::default(),
+        stats: stats(&views),
         cpu: cpu(),
         keyspace: keyspace(&views, config.databases),
         shards: views.into_iter().map(|view| view.shard).collect(),
@@ -106,6 +112,21 @@ fn view(core: &Rc<Core>) -> View {
         keys_done: progress.map_or(0, |progress| progress.written),
         keys_total: progress.map_or(0, |progress| progress.keys),
         watching: core.clients.watching(),
+        subscribed: core.clients.subscribed(),
+        names: Scope::ALL.map(|scope| core.channels.borrow().hashes(scope)),
+    }
+}
+
+fn stats(views: &[View]) -> StatsFacts {
+    let different = |at: usize| {
+        let names = views.iter().filter_map(|view| view.names.get(at)).flatten();
+        names.collect::<BTreeSet<_>>().len()
+    };
+    StatsFacts {
+        pubsub_channels: different(0),
+        pubsub_patterns: different(1),
+        pubsub_shard_channels: different(2),
+        ..StatsFacts::default()
     }
 }
 

@@ -22,6 +22,7 @@ pub mod load;
 pub mod log;
 pub mod mesh;
 pub mod meter;
+pub mod post;
 pub mod recover;
 pub mod reload;
 pub mod requests;

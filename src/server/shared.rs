@@ -47,6 +47,7 @@ pub struct Shared {
     loading: AtomicBool,
     durable: Vec<AtomicU64>,
     memory: Vec<AtomicU64>,
+    subscriptions: Vec<AtomicUsize>,
     next_client: AtomicU64,
     next_tx: AtomicU64,
     fault: Mutex<String>,
@@ -95,6 +96,7 @@ impl Shared {
             loading: AtomicBool::new(true),
             durable: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             memory: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+            subscriptions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             next_client: AtomicU64::new(1),
             next_tx: AtomicU64::new(now.0 << 20),
             fault: Mutex::default(),
@@ -131,6 +133,18 @@ impl Shared {
     /// Bytes of all shards, as far as they have said.
     pub fn memory(&self) -> u64 {
         self.memory.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum()
+    }
+
+    /// So many subscriptions are there on a core; said before the subscriber is told that it is one.
+    pub fn publish_subscriptions(&self, shard: ShardId, count: usize) {
+        if let Some(place) = self.subscriptions.get(shard.index()) {
+            place.store(count, Ordering::SeqCst);
+        }
+    }
+
+    /// Subscriptions on a core.
+    pub fn subscriptions(&self, shard: ShardId) -> usize {
+        self.subscriptions.get(shard.index()).map_or(0, |count| count.load(Ordering::SeqCst))
     }
 
     /// A shard is durable up to this epoch.

@@ -8,6 +8,8 @@ mod hostile;
 mod lifecycle;
 #[path = "process/persistence.rs"]
 mod persistence;
+#[path = "process/pubsub.rs"]
+mod pubsub;
 #[path = "process/shards.rs"]
 mod shards;
 #[path = "process/tools.rs"]
