@@ -23,7 +23,7 @@ const RATCHET: &[(&str, &str, usize, &str)] = &[
     ("src/bin/check.rs", "layers", 2, "ids and sizes of what it prints"),
     // A future of the pool or of a ticket is awaited by tasks that know no core.
     ("src/server/elsewhere.rs", "banned", 1, "counts what a thread awaits, for its ring"),
-    // Only in tests: a switch that no signature of the product should carry.
+    // Only in tests and in the simulation: a switch that no signature of the product should carry.
     ("src/base/mutant.rs", "banned", 1, "which mistake a test makes"),
     // To become enums.
     ("src/commands/absent.rs", "boolean", 1, "synced or not"),

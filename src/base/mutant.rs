@@ -1,5 +1,5 @@
-//! Mistakes that tests switch on in the product's own code, to see that the simulation finds them.
-//! Outside of tests there are none, and the question costs nothing.
+//! Mistakes that tests and basalt-sim switch on in the product's own code, to see that they are
+//! found. Without the feature `sim` a build has none of them, and the question costs nothing.
 
 /// A mistake, and where it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,18 +38,61 @@ pub enum Mutant {
     HastyRead,
     /// shard/journal.rs: a transaction's part is logged as if nobody else had one.
     PartAlone,
+    /// persist/recovery.rs: where a log was cut is not noted.
+    CutForgotten,
+    /// base/split.rs: the upper half of a split loses its marks, polarity among them.
+    SplitLosesPolarity,
+    /// keyspace/database.rs: a traversal loses its place when a segment splits.
+    SplitLosesCursor,
+    /// keyspace/preimage.rs: a field of a big hash changes without being handed over.
+    NoFieldImage,
+    /// keyspace/preimage.rs: a chunk of a long string changes without being handed over.
+    NoChunkImage,
+    /// keyspace/preimage.rs: a value that is replaced is not handed over.
+    NoMovedImage,
+    /// keyspace/preimage.rs: a pre-image goes to the database as it is numbered now.
+    NumberOfNow,
 }
+
+/// All of them.
+#[cfg(any(test, feature = "sim"))]
+pub const MUTANTS: [Mutant; 24] = [
+    Mutant::UncheckedPayload,
+    Mutant::DurableAtCompletion,
+    Mutant::ShortIsWhole,
+    Mutant::EarlyEpoch,
+    Mutant::NoPoison,
+    Mutant::NextSegmentFirst,
+    Mutant::NoRowK,
+    Mutant::NoRowL,
+    Mutant::TrustPageCache,
+    Mutant::NoFlip,
+    Mutant::LooseChain,
+    Mutant::NoHold,
+    Mutant::RefusedHalfway,
+    Mutant::ManyWriters,
+    Mutant::Unmarked,
+    Mutant::HastyRead,
+    Mutant::PartAlone,
+    Mutant::CutForgotten,
+    Mutant::SplitLosesPolarity,
+    Mutant::SplitLosesCursor,
+    Mutant::NoFieldImage,
+    Mutant::NoChunkImage,
+    Mutant::NoMovedImage,
+    Mutant::NumberOfNow,
+];
 
 impl Mutant {
     /// Is this mistake to be made?
-    #[cfg(not(test))]
+    #[cfg(not(any(test, feature = "sim")))]
     #[inline(always)]
     pub const fn is_on(self) -> bool {
         false
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "sim"))]
 mod switch {
     use std::cell::Cell;
 

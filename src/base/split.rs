@@ -3,6 +3,7 @@
 use std::mem;
 
 use crate::base::entry::KeyHasher;
+use crate::base::mutant::Mutant;
 use crate::base::record::{EXTERN, LONG_KEY, Record};
 use crate::base::segment::{Segment, push_packed, spread, write};
 
@@ -52,6 +53,9 @@ impl<X> Segment<X> {
             self.regrow(hasher);
         }
         self.index.insert_unique(spread(hash), moved, |_| 0);
+        if Mutant::SplitLosesPolarity.is_on() {
+            self.set_marks(moved, 0);
+        }
         if record.flags & (EXTERN | LONG_KEY) == 0 {
             return len;
         }

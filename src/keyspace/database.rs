@@ -1,6 +1,7 @@
 //! One numbered database: its table, and where a snapshot in progress stands in it.
 
 use crate::base::ids::Db;
+use crate::base::mutant::Mutant;
 use crate::base::table::{KeyHasher, Place, Table};
 use crate::types::value::Value;
 
@@ -67,7 +68,8 @@ impl Walk {
         loop {
             if let Some(&place) = self.places.get(self.next) {
                 if table.version(place.segment) != self.version {
-                    self.list(table, place.hash, polarity);
+                    let from = if Mutant::SplitLosesCursor.is_on() { self.from } else { None };
+                    self.list(table, from.unwrap_or(place.hash), polarity);
                     *fuel = fuel.saturating_sub(8);
                     continue;
                 }

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::base::ids::Db;
+use crate::base::mutant::Mutant;
 use crate::base::table::{Place, Stored};
 use crate::base::time::Millis;
 use crate::keyspace::database::{Database, POLARITY, Walk};
@@ -236,7 +237,8 @@ impl Keyspace {
         let polarity = self.polarity;
         let Some(database) = self.dbs.get_mut(db.index()) else { return };
         let (view, meta) = (database.table.view(place), database.table.meta(place));
-        let at_cut = database.tour.as_ref().map_or(db, |tour| tour.db);
+        let tour = database.tour.as_ref().filter(|_| !Mutant::NumberOfNow.is_on());
+        let at_cut = tour.map_or(db, |tour| tour.db);
         let name = Name { db: at_cut, key: view.key.into(), deadline: meta.deadline.map(Millis) };
         let inline = match view.value {
             Stored::Inline(bytes) => Some(Box::from(bytes)),
@@ -245,7 +247,9 @@ impl Keyspace {
         database.table.set_marks(place, meta.marks & !POLARITY | polarity);
         let Some(cut) = self.cut.as_mut() else { return };
         if let Some(bytes) = inline {
-            cut.push(PreImage::Entry { name, value: Image::Str(bytes) });
+            if !Mutant::NoMovedImage.is_on() {
+                cut.push(PreImage::Entry { name, value: Image::Str(bytes) });
+            }
             return;
         }
         let Some(value) = database.table.extern_mut(place) else { return };
@@ -277,7 +281,9 @@ impl Keyspace {
         let mut hash = hash.borrow_mut();
         if let (Some(id), Some(cut)) = (hash.fragment, self.cut.as_mut()) {
             hash.displace(field, self.polarity, |value| {
-                cut.push(PreImage::Field { id, field: field.into(), value: value.into() });
+                if !Mutant::NoFieldImage.is_on() {
+                    cut.push(PreImage::Field { id, field: field.into(), value: value.into() });
+                }
             });
         }
     }
@@ -289,7 +295,9 @@ impl Keyspace {
             for index in from / CHUNK..=to / CHUNK {
                 rope.displace(index, self.polarity, |bytes| {
                     let offset = (index * CHUNK) as u64;
-                    cut.push(PreImage::Chunk { id, offset, bytes: bytes.into() });
+                    if !Mutant::NoChunkImage.is_on() {
+                        cut.push(PreImage::Chunk { id, offset, bytes: bytes.into() });
+                    }
                 });
             }
         }

@@ -386,7 +386,7 @@ impl Plan {
         for (files, plan) in manifest.shards.iter_mut().zip(&self.shards) {
             for (segment, replay) in files.segments.iter_mut().zip(&plan.replay) {
                 segment.first = Some(replay.first);
-                segment.end = Some(replay.end);
+                segment.end = (!Mutant::CutForgotten.is_on()).then_some(replay.end);
             }
         }
         manifest

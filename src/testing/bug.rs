@@ -35,10 +35,20 @@ pub enum Bug {
     ExpireWhileLoading,
     /// A failed write or sync is forgotten.
     ForgetError,
+    /// The next write or sync that succeeds clears the error of one that failed.
+    ClearError,
+    /// A buffer is changed while it is being written.
+    TouchInFlight,
+    /// A record of the log is replayed twice.
+    ReplayTwice,
+    /// A base is committed before it is synced.
+    BaseNotSynced,
+    /// The files of the old generation go before the new manifest is there.
+    TidyBeforeCommit,
 }
 
 /// All of them.
-pub const BUGS: [Bug; 16] = [
+pub const BUGS: [Bug; 21] = [
     Bug::SkipSync,
     Bug::AckBeforeWrite,
     Bug::DurableAtCompletion,
@@ -55,4 +65,9 @@ pub const BUGS: [Bug; 16] = [
     Bug::PolarityNotFlipped,
     Bug::ExpireWhileLoading,
     Bug::ForgetError,
+    Bug::ClearError,
+    Bug::TouchInFlight,
+    Bug::ReplayTwice,
+    Bug::BaseNotSynced,
+    Bug::TidyBeforeCommit,
 ];

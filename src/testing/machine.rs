@@ -81,6 +81,8 @@ pub struct Core {
     pub shard: Shard,
     pub(super) files: BTreeMap<u64, FileId>,
     pub(super) write: Option<WriteJob>,
+    /// What it was when it was submitted.
+    pub(super) in_flight: Vec<u8>,
     pub(super) sync: Option<(SyncJob, Syncing)>,
     pub(super) turns: HashMap<Ticket, Turn>,
     pub(super) endings: Vec<(usize, usize, Ending)>,
@@ -168,6 +170,7 @@ impl Machine {
             shard,
             files: BTreeMap::new(),
             write: None,
+            in_flight: Vec::new(),
             sync: None,
             turns: HashMap::new(),
             endings: Vec::new(),

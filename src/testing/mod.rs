@@ -7,6 +7,7 @@
 )]
 
 pub mod bug;
+pub mod canary;
 pub mod disk;
 pub mod history;
 pub mod inbox;
@@ -15,9 +16,13 @@ pub mod machine;
 pub mod model;
 #[cfg(test)]
 pub mod peer;
+pub mod plain;
 pub mod save;
+pub mod sequences;
 pub mod session;
+pub mod snapshot;
 pub mod start;
+pub mod stream;
 pub mod workload;
 pub mod writer;
 

@@ -203,6 +203,10 @@ impl Machine {
                 // The names of the bases are younger than the last sync of their directory.
                 self.sync_dir(&names::directory(save.generation))?;
                 let manifest = self.committed(save);
+                if self.has(Bug::TidyBeforeCommit) {
+                    self.manifest = manifest.clone();
+                    let _ = self.tidy();
+                }
                 self.write_manifest(manifest)?;
                 Stage::Heal(0)
             }
@@ -321,7 +325,9 @@ impl Machine {
         self.disk.write_all(file, writing.offset, &bytes)?;
         writing.offset += bytes.len() as u64;
         if done {
-            self.disk.sync_data(file)?;
+            if !self.has(Bug::BaseNotSynced) {
+                self.disk.sync_data(file)?;
+            }
             let run = self.manifest.run;
             writing.base = Some(Base { path, run, length: writing.offset, crc, entries });
         }

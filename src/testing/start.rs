@@ -206,6 +206,9 @@ fn load(
             let dropped = (setup.bug == Some(Bug::DropLastRecord) && last == Some(number))
                 .then_some(replay.end.next);
             replay_segment(disk, setup, &mut beside, replay, dropped)?;
+            if setup.bug == Some(Bug::ReplayTwice) && last == Some(number) {
+                replay_segment(disk, setup, &mut beside, replay, dropped)?;
+            }
         }
         if old.shards.len() == count {
             beside.resume(Lsn(part.next.0 - 1));
@@ -222,7 +225,7 @@ fn load_base(disk: &mut Disk, shard: &mut Shard, old: &Manifest, base: &Base) ->
     let expected = header.map(|header| Expected { header, length: base.length, crc: base.crc });
     let mut reader = SnapshotReader::new(base.path.clone(), expected);
     reader.feed(&disk.read(&base.path)?);
-    load_items(shard, &mut reader)?;
+    load_items(shard, &mut reader).map_err(Stop::Refused)?;
     reader.finish().map_err(|fault| Stop::Refused(fault.to_string()))?;
     match shard.keys.load_unfinished() {
         0 => Ok(()),
@@ -230,12 +233,12 @@ fn load_base(disk: &mut Disk, shard: &mut Shard, old: &Manifest, base: &Base) ->
     }
 }
 
-fn load_items(shard: &mut Shard, reader: &mut SnapshotReader) -> Result<(), Stop> {
-    let refused = |what: String| Stop::Refused(what);
+/// Adds what a base holds.
+pub(super) fn load_items(shard: &mut Shard, reader: &mut SnapshotReader) -> Result<(), String> {
     let file = FileNumber(shard.id.0);
-    while let Some(mut items) = reader.next().map_err(|fault| refused(fault.to_string()))? {
-        while let Some(item) = items.next().map_err(|fault| refused(fault.to_string()))? {
-            shard.load_item(file, &item).map_err(|bad| refused(format!("{bad:?}")))?;
+    while let Some(mut items) = reader.next().map_err(|fault| fault.to_string())? {
+        while let Some(item) = items.next().map_err(|fault| fault.to_string())? {
+            shard.load_item(file, &item).map_err(|bad| format!("{bad:?}"))?;
         }
     }
     Ok(())

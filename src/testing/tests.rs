@@ -2,37 +2,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::bug::{BUGS, Bug};
+use super::canary::{Mistake, TRIALS, Trial, mistakes};
 use super::disk::{Disk, Fault, Loss};
-use super::kit::{Crash, Tally, fill, fresh, recover, run, settle};
+use super::kit::{Crash, Tally, fill, fresh, recover, settle};
 use super::machine::{Machine, Setup};
+use super::sequences::{ALPHABET, count, every_operation, operate, sequence, small};
 use super::start::{NoStart, start};
 use super::workload::{Workload, words};
-use crate::base::mutant::Mutant;
 use crate::base::prng::Prng;
 use crate::persist::record::Policy;
 
 const POLICIES: [Policy; 3] = [Policy::Always, Policy::EverySecond, Policy::No];
-
-const MUTANTS: [Mutant; 17] = [
-    Mutant::UncheckedPayload,
-    Mutant::DurableAtCompletion,
-    Mutant::ShortIsWhole,
-    Mutant::EarlyEpoch,
-    Mutant::NoPoison,
-    Mutant::NextSegmentFirst,
-    Mutant::NoRowK,
-    Mutant::NoRowL,
-    Mutant::TrustPageCache,
-    Mutant::NoFlip,
-    Mutant::LooseChain,
-    Mutant::NoHold,
-    Mutant::RefusedHalfway,
-    Mutant::ManyWriters,
-    Mutant::Unmarked,
-    Mutant::HastyRead,
-    Mutant::PartAlone,
-];
 
 /// Runs in which every mistake has to be found.
 const SEARCHED: u64 = 2500;
@@ -65,126 +45,84 @@ fn report(test: &str, failed: &[(u64, String)]) {
 
 #[test]
 fn crash_states() {
-    crash("crash_states", Workload::Mixed);
+    let tally = search("crash_states", Trial::Crash, SEEDS);
+    // Void when it did too little.
+    assert!(SEEDS < 50 || tally.saves > SEEDS / 2 && tally.cuts > SEEDS / 2, "{tally:?}");
 }
 
 #[test]
 fn transfers_are_whole_whatever_crashes() {
-    crash("transfers_are_whole_whatever_crashes", Workload::Bank);
+    let tally = search("transfers_are_whole_whatever_crashes", Trial::Transactions, SEEDS);
+    assert!(SEEDS < 50 || tally.saves > SEEDS / 2 && tally.cuts > SEEDS / 2, "{tally:?}");
 }
 
-fn crash(test: &str, work: Workload) {
-    let seeds = seeds(SEEDS);
+#[test]
+fn a_base_is_the_state_at_the_cut() {
+    let tally = search("a_base_is_the_state_at_the_cut", Trial::Snapshot, SEEDS);
+    assert!(SEEDS < 50 || tally.saves > SEEDS, "{tally:?}");
+}
+
+fn search(test: &str, trial: Trial, count: u64) -> Tally {
+    let seeds = seeds(count);
     let (mut tally, mut failed) = (Tally::default(), Vec::new());
     for seed in &seeds {
-        if let Err(what) = caught(|| run(*seed, work, None, &mut tally)) {
+        if let Err(what) = caught(|| trial.run(*seed, None, &mut tally)) {
             failed.push((*seed, what));
         }
     }
     eprintln!("{tally:?}");
     report(test, &failed);
-    // Void when it did too little.
     let runs = seeds.len() as u64;
-    assert!(runs < 50 || tally.states > 3 * runs && tally.acknowledged > 10 * runs, "{tally:?}");
-    assert!(runs < 50 || tally.saves > runs / 2 && tally.cuts > runs / 2, "{tally:?}");
+    let enough = tally.states > runs && tally.acknowledged > 10 * runs;
+    assert!(runs < 50 || enough, "void: {tally:?}");
+    match seeds.len() as u64 {
+        few if few < count => Tally { saves: count, cuts: count, ..tally },
+        _ => tally,
+    }
 }
 
 /// The first seed that finds a mistake, and what it says. Without one all of them pass.
-fn first_found(bug: Option<Bug>) -> Option<(u64, String)> {
+fn first_found(mistake: Mistake) -> Option<(Trial, u64, String)> {
     let mut tally = Tally::default();
-    (0..SEARCHED).find_map(|seed| {
-        let mut tried = |work| caught(|| run(seed, work, bug, &mut tally)).err();
-        let what = tried(Workload::Bank).or_else(|| tried(Workload::Mixed));
-        what.map(|what| (seed, what))
+    mistake.during(|bug| {
+        (0..SEARCHED).find_map(|seed| {
+            TRIALS.into_iter().find_map(|trial| {
+                let what = caught(|| trial.run(seed, bug, &mut tally)).err()?;
+                Some((trial, seed, what))
+            })
+        })
     })
 }
 
 #[test]
-fn every_mistake_of_the_shell_is_found() {
+fn every_mistake_is_found() {
     let mut survived = Vec::new();
-    for bug in BUGS {
-        match first_found(Some(bug)) {
-            Some((seed, what)) => eprintln!("{bug:?}: seed {seed}: {what:.160}"),
-            None => survived.push(bug),
+    for mistake in mistakes() {
+        let name = mistake.name();
+        match first_found(mistake) {
+            Some((trial, seed, what)) => eprintln!("{name}: {trial:?} {seed}: {what:.120}"),
+            None => survived.push(name),
         }
     }
+    assert!(mistakes().len() >= 40);
     assert!(survived.is_empty(), "not found: {survived:?}");
-}
-
-#[test]
-fn every_mistake_of_the_product_is_found() {
-    let mut survived = Vec::new();
-    for mutant in MUTANTS {
-        match mutant.during(|| first_found(None)) {
-            Some((seed, what)) => eprintln!("{mutant:?}: seed {seed}: {what:.160}"),
-            None => survived.push(mutant),
-        }
-    }
-    assert!(survived.is_empty(), "not found: {survived:?}");
-}
-
-/// A machine of two shards, with these operations asked for.
-fn small(policy: Policy, operations: &[&str]) -> Machine {
-    let mut machine = fresh(
-        Setup {
-            shards: 2,
-            policy,
-            boot: 1,
-            bug: None,
-            trace: std::env::var("BASALT_SIM_TRACE").is_ok(),
-        },
-        1,
-    );
-    operate(&mut machine, operations);
-    machine
-}
-
-fn operate(machine: &mut Machine, operations: &[&str]) {
-    for operation in operations {
-        match *operation {
-            "SAVE" => machine.start_save(),
-            line => machine.todo.push_back((0, 0, vec![words(line)])),
-        }
-        if settle(machine).is_err() || machine.disk.is_dead() {
-            return;
-        }
-    }
 }
 
 #[test]
 fn all_short_sequences_with_a_crash_at_every_operation_of_the_disk() {
-    let alphabet = ["SET a 1", "INCR b", "MSET a 2 b 3", "SAVE"];
     let most = if cfg!(debug_assertions) { 2 } else { 3 };
-    let mut states = 0;
-    let mut tally = Tally::default();
+    let (mut tally, mut crashes) = (Tally::default(), 0);
     for length in 1..=most {
-        for number in 0..alphabet.len().pow(length) {
-            let operations: Vec<&str> = (0..length)
-                .map(|place| alphabet[number / alphabet.len().pow(place) % alphabet.len()])
-                .collect();
+        for number in 0..count(&ALPHABET, length) {
+            let operations = sequence(&ALPHABET, length, number);
             for policy in [Policy::Always, Policy::EverySecond] {
-                states += every_operation(policy, &operations, &mut tally);
+                let done = caught(|| every_operation(policy, &operations, &mut tally));
+                crashes += done.unwrap_or_else(|what| panic!("{policy:?} {operations:?}: {what}"));
             }
         }
     }
-    eprintln!("{states} crashes, {tally:?}");
-    assert!(states > 500);
-}
-
-fn every_operation(policy: Policy, operations: &[&str], tally: &mut Tally) -> u64 {
-    let begun = small(policy, &[]).disk.operations();
-    let total = small(policy, operations).disk.operations();
-    for at in begun + 1..=total {
-        let mut machine = small(policy, &[]);
-        machine.disk.plan(at, Fault::Die);
-        operate(&mut machine, operations);
-        let mut prng = Prng::new(at);
-        for crash in [Crash::Kill, Crash::Power(Loss::All), Crash::Power(Loss::Some)] {
-            let found = caught(|| recover(&machine, crash, 2, &mut prng, tally));
-            assert!(found.is_ok(), "{policy:?} {operations:?} operation {at}: {found:?}");
-        }
-    }
-    total - begun
+    eprintln!("{crashes} crashes, {tally:?}");
+    assert!(crashes > 1000 && tally.states >= 3 * crashes, "void: {tally:?}");
 }
 
 #[test]
@@ -200,12 +138,12 @@ fn each_operation_of_the_disk_fails_once() {
             fill(machine, Workload::Mixed, 12, &mut prng);
             settle(machine)
         };
-        let mut plain = small(policy, &[]);
+        let mut plain = small(policy);
         let begun = plain.disk.operations();
         work(&mut plain).expect("nothing is wrong without a fault");
         for at in begun + 1..=plain.disk.operations() {
             for fault in [Fault::Io, Fault::NoSpace, Fault::Short] {
-                let mut machine = small(policy, &[]);
+                let mut machine = small(policy);
                 machine.disk.plan(at, fault);
                 let done = caught(|| fails_once(&mut machine, work, at, &mut tally));
                 assert!(done.is_ok(), "{policy:?} {fault:?} at operation {at}: {done:?}");
@@ -257,7 +195,9 @@ fn fails_once(
 
 #[test]
 fn each_operation_of_a_start_fails_once() {
-    let mut machine = small(Policy::EverySecond, &["SET a 1", "MSET a 2 b 3", "SAVE", "INCR b"]);
+    let operations = ["SET a 1", "MSET a 2 b 3", "SAVE", "INCR b"];
+    let machine = operate(small(Policy::EverySecond), &operations);
+    let mut machine = machine.expect("nothing is wrong");
     machine.start_save();
     fill(&mut machine, Workload::Mixed, 10, &mut Prng::new(5));
     settle(&mut machine).expect("nothing is wrong");

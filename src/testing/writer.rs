@@ -6,6 +6,7 @@ use crate::persist::fault::StorageFault;
 use crate::persist::names;
 use crate::persist::segment::Stamp;
 use crate::resp::error::Error;
+use crate::shard::shard::Writes;
 use crate::testing::bug::Bug;
 use crate::testing::disk::Failure;
 use crate::testing::machine::{Machine, Message};
@@ -50,6 +51,9 @@ impl Machine {
         let Some(log) = core.shard.log_mut().filter(|_| core.write.is_none()) else { return };
         log.seal(stamp);
         core.write = log.take_write();
+        if let Some(job) = &core.write {
+            core.in_flight = job.bytes().to_vec();
+        }
         if core.write.is_some() && self.has(Bug::AckBeforeWrite) {
             let shard = &mut self.cores[at].shard;
             let lsn = shard.appended();
@@ -60,14 +64,23 @@ impl Machine {
 
     /// A write completes.
     pub(super) fn finish_write(&mut self, at: usize) {
-        let Some(job) = self.cores[at].write.take() else { return };
+        let Some(mut job) = self.cores[at].write.take() else { return };
+        if self.has(Bug::TouchInFlight) && self.prng.chance(1, 100) {
+            let mut bytes = job.take_bytes();
+            bytes.iter_mut().for_each(|byte| *byte ^= 1);
+            job.give_back(bytes);
+        }
         let Some(file) = self.cores[at].files.get(&job.number).copied() else {
             return self.wrong("a segment that is written has its file open".to_owned());
         };
         let number = job.number;
         let whole = job.bytes().len();
+        if job.bytes() != self.cores[at].in_flight {
+            self.wrong("a buffer was changed in flight".to_owned());
+        }
         match self.disk.write(file, job.offset, job.bytes()) {
             Ok(done) => {
+                self.clear_error();
                 let done = if self.has(Bug::IgnoreShortWrite) { whole } else { done };
                 if let Some(log) = self.cores[at].shard.log_mut() {
                     log.wrote(job, done);
@@ -114,6 +127,7 @@ impl Machine {
             }
             _ => {}
         }
+        self.clear_error();
         let late = self.has(Bug::DurableAtCompletion);
         if let Some(log) = self.cores[at].shard.log_mut() {
             log.synced(job);
@@ -130,6 +144,17 @@ impl Machine {
         }
         self.publish(at);
         true
+    }
+
+    /// How it must not be done: something went well, so all is well.
+    fn clear_error(&mut self) {
+        if self.has(Bug::ClearError) && self.fault.take().is_some() {
+            for core in &mut self.cores {
+                let last = core.shard.appended();
+                core.shard.gate.heal(last);
+                core.shard.writes = Writes::Allowed;
+            }
+        }
     }
 
     fn moved(&mut self, at: usize) {
