@@ -1,5 +1,7 @@
 //! Text to integers and floats and back, exactly as existing clients expect them.
 
+use crate::base::extended::Extended;
+
 /// The longest an `i64` gets: a sign and 19 digits.
 const INTEGER_DIGITS: usize = 20;
 
@@ -23,6 +25,65 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
         value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
     }
     if negative { 0i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
+}
+
+/// A double as C's `strtod` reads it, all of the text: decimal or hexadecimal, `inf`, no blanks.
+/// Nothing for NaN, and for digits whose value is too large, or rounds to zero without being it.
+pub fn parse_double(text: &[u8]) -> Option<f64> {
+    let value = parse_double_saturating(text)?;
+    let digits = text.iter().take_while(|byte| !b"eEpP".contains(byte));
+    let lost = match value {
+        0.0 => digits.copied().any(|byte| b"123456789".contains(&byte)),
+        _ => value.is_infinite() && !text.iter().any(|byte| b"nN".contains(byte)),
+    };
+    (!lost).then_some(value)
+}
+
+/// The same, but what is too large is infinite and what is too small is zero.
+pub fn parse_double_saturating(text: &[u8]) -> Option<f64> {
+    let unsigned = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
+    if let [b'0', b'x' | b'X', ..] = unsigned {
+        return match Extended::parse(text)? {
+            Extended::Infinite { negative } => {
+                Some(if negative { f64::NEG_INFINITY } else { f64::INFINITY })
+            }
+            Extended::Finite { negative, mantissa, exponent } => {
+                // In two steps, since 2^exponent alone may be beyond what a double holds.
+                let exponent = i32::try_from(exponent).ok()?;
+                let (half, rest) = (exponent / 2, exponent - exponent / 2);
+                let value = mantissa as f64 * 2f64.powi(half) * 2f64.powi(rest);
+                Some(if negative { -value } else { value })
+            }
+        };
+    }
+    std::str::from_utf8(text).ok()?.parse::<f64>().ok().filter(|value| !value.is_nan())
+}
+
+/// Appends a double as C's `%.17g` prints it: 17 digits without zeros at their end, which DEBUG
+/// DIGEST is made of.
+pub fn push_double_digits(out: &mut Vec<u8>, x: f64) {
+    if x == 0.0 || !x.is_finite() {
+        return push_double(out, x);
+    }
+    let text = format!("{:.16e}", x.abs());
+    let Some((mantissa, exponent)) = text.split_once('e') else { return };
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if x < 0.0 {
+        out.push(b'-');
+    }
+    if (-4..17).contains(&exponent) {
+        let places = usize::try_from(16 - exponent).unwrap_or(0);
+        out.extend_from_slice(trimmed(&format!("{:.places$}", x.abs())).as_bytes());
+    } else {
+        let (sign, size) = (if exponent < 0 { '-' } else { '+' }, exponent.abs());
+        let mantissa = trimmed(mantissa);
+        out.extend_from_slice(format!("{mantissa}e{sign}{size:02}").as_bytes());
+    }
+}
+
+/// Without zeros at the end of a fraction, and without a point that nothing follows.
+fn trimmed(digits: &str) -> &str {
+    if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits }
 }
 
 /// Appends a double: the shortest digits that give the same number back, plain or with an
@@ -148,6 +209,72 @@ mod tests {
         for (x, text) in rows {
             let mut out = Vec::new();
             push_double(&mut out, x);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn doubles_are_read_as_c_does() {
+        let rows = [
+            ("0", Some(0.0)),
+            ("-0", Some(-0.0)),
+            ("+1", Some(1.0)),
+            (".5", Some(0.5)),
+            ("5.", Some(5.0)),
+            ("1e3", Some(1000.0)),
+            ("1E-3", Some(0.001)),
+            ("0x10", Some(16.0)),
+            ("-0x.8p1", Some(-1.0)),
+            ("0x1p-1074", Some(5e-324)),
+            ("inf", Some(f64::INFINITY)),
+            ("-Infinity", Some(f64::NEG_INFINITY)),
+            ("+INF", Some(f64::INFINITY)),
+            ("5e-324", Some(5e-324)),
+            ("0e999", Some(0.0)),
+            ("0.1", Some(0.1)),
+            ("1e400", None),
+            ("-1e400", None),
+            ("1e-400", None),
+            ("nan", None),
+            ("", None),
+            ("-", None),
+            (".", None),
+            ("e5", None),
+            ("1e", None),
+            (" 1", None),
+            ("1 ", None),
+            ("1_0", None),
+            ("0x", None),
+            ("infi", None),
+            ("\u{e9}", None),
+        ];
+        for (text, expected) in rows {
+            let got = parse_double(text.as_bytes()).map(f64::to_bits);
+            assert_eq!(got, expected.map(f64::to_bits), "{text}");
+        }
+        assert_eq!(parse_double_saturating(b"-1e400"), Some(f64::NEG_INFINITY));
+        assert_eq!(parse_double_saturating(b"1e-400"), Some(0.0));
+    }
+
+    #[test]
+    fn seventeen_digits() {
+        let rows = [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (-1.5, "-1.5"),
+            (0.1, "0.10000000000000001"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (1.5e300, "1.5000000000000001e+300"),
+            (0.0001, "0.0001"),
+            (0.00001, "1.0000000000000001e-05"),
+            (123456789.125, "123456789.125"),
+            (f64::NEG_INFINITY, "-inf"),
+        ];
+        for (x, text) in rows {
+            let mut out = Vec::new();
+            push_double_digits(&mut out, x);
             assert_eq!(String::from_utf8(out).unwrap(), text);
         }
     }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use crate::resp::args::Args;
 
+mod sorted_sets;
+
 /// How much of a client's bytes an error line repeats, as Redis cuts them.
 const QUOTE_MAX: usize = 128;
 

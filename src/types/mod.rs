@@ -1,6 +1,7 @@
 //! Values as data structures, one type a file; they know neither keys nor time.
 
 pub mod flat;
+pub mod geo;
 pub mod hash;
 pub mod ints;
 pub mod members;
@@ -9,3 +10,4 @@ pub mod set;
 pub mod string;
 pub mod tree;
 pub mod value;
+pub mod zset;

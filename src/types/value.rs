@@ -42,6 +42,8 @@ pub enum Encoding {
     Intset,
     /// A big hash or set.
     Hashtable,
+    /// A big sorted set.
+    Skiplist,
 }
 
 impl Kind {
@@ -83,6 +85,7 @@ impl Encoding {
             Encoding::Listpack => "listpack",
             Encoding::Intset => "intset",
             Encoding::Hashtable => "hashtable",
+            Encoding::Skiplist => "skiplist",
         }
     }
 }
