@@ -34,6 +34,22 @@ pub enum Effect {
     AsSent,
     /// This command instead: absolute deadlines, the members that were chosen.
     Instead(OwnedArgs),
+    /// These commands instead, as one; there is at least one (XREADGROUP: what was delivered).
+    Several(Vec<OwnedArgs>),
+}
+
+impl Effect {
+    /// These commands instead of the one that was sent; nothing without any.
+    pub fn of(mut commands: Vec<OwnedArgs>) -> Effect {
+        match (commands.pop(), commands.is_empty()) {
+            (None, _) => Effect::Nothing,
+            (Some(only), true) => Effect::Instead(only),
+            (Some(last), false) => {
+                commands.push(last);
+                Effect::Several(commands)
+            }
+        }
+    }
 }
 
 impl From<WrongType> for Error {

@@ -95,7 +95,10 @@ fn write_info(reply: &mut Reply<'_>, row: &'static Command) {
     reply.array(10);
     reply.bulk(row.name.as_bytes());
     reply.integer(i64::from(row.arity));
-    let movable = matches!(row.keys, KeySpec::Counted { .. } | KeySpec::Stored { .. });
+    let movable = matches!(
+        row.keys,
+        KeySpec::Counted { .. } | KeySpec::Stored { .. } | KeySpec::Streams { .. }
+    );
     let has = |flag| if flag == Flags::NONE { movable } else { row.flags.has(flag) };
     let flags: Vec<&str> =
         WORDS.iter().filter(|(flag, _)| has(*flag)).map(|(_, word)| *word).collect();
@@ -104,7 +107,7 @@ fn write_info(reply: &mut Reply<'_>, row: &'static Command) {
     let (first, last, step) = match row.keys {
         KeySpec::None => (0, 0, 0),
         KeySpec::At { first, last, step } => (first.into(), last.into(), step.into()),
-        KeySpec::Counted { target: None, .. } => (0, 0, 0),
+        KeySpec::Counted { target: None, .. } | KeySpec::Streams { .. } => (0, 0, 0),
         KeySpec::Counted { target: Some(_), .. } | KeySpec::Stored { .. } => (1, 1, 1),
     };
     [first, last, step].into_iter().for_each(|n| reply.integer(n));
@@ -151,6 +154,8 @@ enum Search {
     Count { index: u8 },
     /// The argument after a word, which is looked for from an argument on.
     Word { word: &'static str, from: u8 },
+    /// Half of the arguments after a word.
+    Half { word: &'static str, from: u8 },
 }
 
 fn write_key_specs(reply: &mut Reply<'_>, row: &Command) {
@@ -171,6 +176,7 @@ fn write_key_specs(reply: &mut Reply<'_>, row: &Command) {
             let word = |word| Search::Word { word, from };
             vec![one(1), word("STORE"), word("STOREDIST")]
         }
+        KeySpec::Streams { from } => vec![Search::Half { word: "STREAMS", from }],
     };
     reply.set(searches.len());
     for (search, flags) in searches.iter().zip(access) {
@@ -187,6 +193,7 @@ fn write_search(reply: &mut Reply<'_>, search: &Search) {
     let (last, step) = match *search {
         Search::Range { last, step, .. } => (last, step),
         Search::Count { .. } | Search::Word { .. } => (0, 1),
+        Search::Half { .. } => (-1, 1),
     };
     match *search {
         Search::Range { index, .. } | Search::Count { index } => {
@@ -195,7 +202,7 @@ fn write_search(reply: &mut Reply<'_>, search: &Search) {
             reply.map(1);
             integer(reply, "index", i64::from(index));
         }
-        Search::Word { word, from } => {
+        Search::Word { word, from } | Search::Half { word, from } => {
             text(reply, "type", "keyword");
             reply.bulk(b"spec");
             reply.map(2);
@@ -207,7 +214,11 @@ fn write_search(reply: &mut Reply<'_>, search: &Search) {
     reply.map(2);
     let (kind, numbers) = match *search {
         Search::Count { .. } => ("keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]),
-        _ => ("range", [("lastkey", last), ("keystep", i64::from(step)), ("limit", 0)]),
+        _ => {
+            // 2 stands for the first half.
+            let limit = if matches!(search, Search::Half { .. }) { 2 } else { 0 };
+            ("range", [("lastkey", last), ("keystep", i64::from(step)), ("limit", limit)])
+        }
     };
     text(reply, "type", kind);
     reply.bulk(b"spec");

@@ -184,6 +184,8 @@ pub enum KeySpec {
     Counted { target: Option<u8>, count: u8 },
     /// The first argument, and what follows the last STORE or STOREDIST from argument `from` on.
     Stored { from: u8 },
+    /// The first half of what follows the word STREAMS, looked for from argument `from` on.
+    Streams { from: u8 },
 }
 
 /// How a command spans shards when its keys are on more than one.
@@ -213,6 +215,9 @@ pub enum Merge {
     Sum,
     /// Array elements in the order of the keys in the request (MGET).
     ByKey,
+    /// What was found, each with its key's name, in the order of the keys in the request; null when
+    /// that is nothing (XREAD).
+    Found,
     /// All arrays one after another (KEYS).
     Concat,
     /// One of those that are not null, chosen at random (RANDOMKEY).

@@ -134,6 +134,12 @@ pub fn keys(command: &Command, args: Args<'_>) -> Keys {
             after = after.map(|at| at + 1);
             (1..2, 1)
         }
+        KeySpec::Streams { from } => {
+            let mut words = usize::from(from)..args.len();
+            let word = words.find(|at| is(args.at(*at), "STREAMS"));
+            let first = word.map_or(args.len(), |word| word + 1);
+            (first..first + (args.len() - first) / 2, 1)
+        }
         KeySpec::At { first, last, step } => {
             let end = match usize::try_from(last) {
                 Ok(last) => last + 1,

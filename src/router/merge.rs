@@ -2,7 +2,7 @@
 
 use crate::commands::digest::of_hex_parts;
 use crate::commands::spec::Merge;
-use crate::resp::reply::{Proto, Reply, elements};
+use crate::resp::reply::{Proto, Reply, bulk_value, elements};
 use crate::router::program::Answer;
 
 /// Writes the client's reply. An error of any shard is the reply: then none has changed anything
@@ -23,6 +23,7 @@ pub fn merge(answer: &Answer, replies: &[Vec<u8>], proto: Proto, dice: u64, out:
         Merge::Same => reply.raw(parts.first().copied().unwrap_or_default()),
         Merge::Sum => reply.integer(parts.iter().map(|part| integer(part)).sum()),
         Merge::ByKey => by_key(&mut reply, &parts, &answer.by_key),
+        Merge::Found => found(&mut reply, &parts, answer),
         Merge::Concat => concat(&mut reply, &parts),
         Merge::AnyOne => any_one(&mut reply, &parts, dice),
         Merge::Xor => xor(&mut reply, &parts),
@@ -51,6 +52,32 @@ fn by_key(reply: &mut Reply<'_>, parts: &[&[u8]], by_key: &[usize]) {
             None => reply.null(),
         }
     }
+}
+
+/// What was found is a pair of name and value: two elements in the map of RESP3, one array of two
+/// in RESP2.
+fn found(reply: &mut Reply<'_>, parts: &[&[u8]], answer: &Answer) {
+    let mut queues: Vec<_> = parts.iter().map(|part| inside(part).peekable()).collect();
+    let (mut all, mut count) = (Vec::new(), 0);
+    for (part, name) in answer.by_key.iter().zip(&answer.names) {
+        let Some(queue) = queues.get_mut(*part) else { continue };
+        let Some(next) = queue.peek().copied() else { continue };
+        let told = match reply.proto() {
+            Proto::Two => inside(next).next().and_then(bulk_value),
+            Proto::Three => bulk_value(next),
+        };
+        if told == Some(name) {
+            let pieces = if reply.proto() == Proto::Two { 1 } else { 2 };
+            queue.take(pieces).for_each(|piece| all.extend_from_slice(piece));
+            count += 1;
+        }
+    }
+    match (count, reply.proto()) {
+        (0, _) => return reply.null_array(),
+        (_, Proto::Two) => reply.array(count),
+        (_, Proto::Three) => reply.map(count),
+    }
+    reply.raw(&all);
 }
 
 fn concat(reply: &mut Reply<'_>, parts: &[&[u8]]) {
@@ -86,6 +113,40 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_was_found_comes_in_the_order_of_the_keys() {
+        let answer = Answer {
+            replies: vec![0, 1],
+            merge: Merge::Found,
+            by_key: vec![1, 0, 0, 1, 0],
+            names: ["a", "b", "c", "d", "b"].map(|name| name.as_bytes().to_vec()).to_vec(),
+        };
+        let lines = [
+            (Proto::Two, "*1\r\n*2\r\n$1\r\nc\r\n*1\r\n:1\r\n", "*-1\r\n", "*1 *2 $1 c *1 :1"),
+            (
+                Proto::Two,
+                "*2\r\n*2\r\n$1\r\nb\r\n:1\r\n*2\r\n$1\r\nb\r\n:2\r\n",
+                "*1\r\n*2\r\n$1\r\nd\r\n:3\r\n",
+                "*3 *2 $1 b :1 *2 $1 d :3 *2 $1 b :2",
+            ),
+            (
+                Proto::Three,
+                "%2\r\n$1\r\nb\r\n:1\r\n$1\r\nc\r\n:2\r\n",
+                "%1\r\n$1\r\na\r\n:3\r\n",
+                "%3 $1 a :3 $1 b :1 $1 c :2",
+            ),
+            (Proto::Two, "*-1\r\n", "*-1\r\n", "*-1"),
+            (Proto::Three, "_\r\n", "_\r\n", "_"),
+            (Proto::Two, "*-1\r\n", "-ERR x\r\n", "-ERR x"),
+        ];
+        for (proto, one, two, expected) in lines {
+            let (mut out, replies) = (Vec::new(), [one.into(), two.into()]);
+            merge(&answer, &replies, proto, 0, &mut out);
+            let got = String::from_utf8(out).unwrap().replace("\r\n", " ");
+            assert_eq!(got.trim_end(), expected, "{one} {two}");
+        }
+    }
+
+    #[test]
     fn merges() {
         let lines: [(Merge, &[&str], &[usize], &str); 8] = [
             (Merge::Same, &["+OK\r\n", "+OK\r\n"], &[], "+OK\r\n"),
@@ -108,6 +169,7 @@ mod tests {
                 replies: (0..replies.len()).collect(),
                 merge: kind,
                 by_key: order.to_vec(),
+                names: Vec::new(),
             };
             let mut out = Vec::new();
             merge(&answer, &replies, Proto::Two, 7, &mut out);

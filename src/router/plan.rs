@@ -45,10 +45,18 @@ pub fn route(command: &Command, args: Args<'_>, me: ShardId, shards: u16) -> Rou
 fn several(command: &Command, args: Args<'_>, me: ShardId, shards: u16) -> Route {
     let mut owners = table::keys(command, args).map(|at| shard_of(args.at(at), shards));
     let Some(first) = owners.next() else { return Route::One(me) };
-    if let KeySpec::At { first: at, step, .. } = command.keys
-        && !(args.len() - usize::from(at)).is_multiple_of(usize::from(step))
-    {
-        // `MSET a 1 b`: the handler has the error text.
+    let whole = match command.keys {
+        KeySpec::At { first, step, .. } => {
+            (args.len() - usize::from(first)).is_multiple_of(usize::from(step))
+        }
+        KeySpec::Streams { .. } => {
+            let first = table::keys(command, args).next().unwrap_or_default();
+            (args.len() - first).is_multiple_of(2)
+        }
+        _ => true,
+    };
+    if !whole {
+        // `MSET a 1 b`, `XREAD STREAMS a b 0`: the handler has the error text.
         return Route::One(first);
     }
     if owners.all(|owner| owner == first) {

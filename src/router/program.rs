@@ -34,8 +34,10 @@ pub struct Answer {
     pub replies: Vec<usize>,
     /// How several become one.
     pub merge: Merge,
-    /// For `Merge::ByKey`: for each key of the request, which of `replies` has it.
+    /// For `Merge::ByKey` and `Merge::Found`: for each key of the request, which of `replies` has it.
     pub by_key: Vec<usize>,
+    /// For `Merge::Found`: the keys of the request.
+    pub names: Vec<Vec<u8>>,
 }
 
 /// The keys that a transaction needs on one shard.
@@ -62,6 +64,13 @@ pub struct Program {
     pub writes: bool,
     /// How many numbered replies there are.
     pub replies: usize,
+}
+
+impl Answer {
+    /// An answer in which keys have no part.
+    fn of(replies: Vec<usize>, merge: Merge) -> Answer {
+        Answer { replies, merge, by_key: Vec::new(), names: Vec::new() }
+    }
 }
 
 /// The one shard that these commands and watched keys all live on, if there is one.
@@ -133,7 +142,7 @@ impl Program {
         needs.keys.extend(keys.into_iter().map(|key| (item.db, key)));
         let reply = self.number();
         self.share(shard).push((reply, item));
-        self.answers.push(Answer { replies: vec![reply], merge: Merge::Same, by_key: Vec::new() });
+        self.answers.push(Answer::of(vec![reply], Merge::Same));
     }
 
     fn add_split(&mut self, item: Item, merge: Merge, shards: u16) {
@@ -151,6 +160,13 @@ impl Program {
             }
             owners.push(shard);
         }
+        if let KeySpec::Streams { .. } = item.command.keys {
+            // Each key has its id, and all ids stand behind all keys.
+            for (nth, owner) in owners.iter().enumerate() {
+                let id = args.at(first + owners.len() + nth);
+                parts.entry(*owner).and_modify(|part| part.push(id));
+            }
+        }
         let order: Vec<ShardId> = parts.keys().copied().collect();
         let mut replies = Vec::new();
         for (shard, args) in parts {
@@ -159,13 +175,19 @@ impl Program {
             replies.push(reply);
         }
         let by_key = match merge {
-            Merge::ByKey => owners
+            Merge::ByKey | Merge::Found => owners
                 .iter()
                 .map(|owner| order.iter().position(|shard| shard == owner).unwrap_or_default())
                 .collect(),
             _ => Vec::new(),
         };
-        self.answers.push(Answer { replies, merge, by_key });
+        let names = match merge {
+            Merge::Found => {
+                table::keys(item.command, args).map(|at| args.at(at).to_vec()).collect()
+            }
+            _ => Vec::new(),
+        };
+        self.answers.push(Answer { replies, merge, by_key, names });
     }
 
     fn add_all(&mut self, mut item: Item, merge: Merge, shards: u16) {
@@ -180,7 +202,7 @@ impl Program {
             self.share(shard).push((reply, item.clone()));
             replies.push(reply);
         }
-        self.answers.push(Answer { replies, merge, by_key: Vec::new() });
+        self.answers.push(Answer::of(replies, merge));
     }
 
     fn add_gather(&mut self, item: Item, shards: u16) {
@@ -200,7 +222,7 @@ impl Program {
             }
         }
         let reply = self.number();
-        self.answers.push(Answer { replies: vec![reply], merge: Merge::Same, by_key: Vec::new() });
+        self.answers.push(Answer::of(vec![reply], Merge::Same));
         let home = home.unwrap_or_default();
         self.stages.push(Stage::Gather { home, reply, item, keys });
     }
@@ -212,6 +234,9 @@ fn key_places(item: &Item) -> (usize, usize) {
         KeySpec::At { first, step, .. } => (usize::from(first), usize::from(step).max(1)),
         // Those are gathered, never split.
         KeySpec::None | KeySpec::Counted { .. } | KeySpec::Stored { .. } => (1, 1),
+        KeySpec::Streams { .. } => {
+            (table::keys(item.command, item.args.args()).next().unwrap_or(1), 1)
+        }
     }
 }
 

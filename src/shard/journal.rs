@@ -75,6 +75,9 @@ impl Journal {
             Effect::Nothing => return false,
             Effect::AsSent => self.append(args, db),
             Effect::Instead(args) => self.append(args.args(), db),
+            Effect::Several(all) => {
+                self.append_group(&all.into_iter().map(|args| (db, args)).collect());
+            }
         }
         true
     }
@@ -113,5 +116,6 @@ pub fn note(group: &mut Group, effect: Effect, args: Args<'_>, db: Db) {
         Effect::Nothing => {}
         Effect::AsSent => group.push((db, args.to_owned())),
         Effect::Instead(args) => group.push((db, args)),
+        Effect::Several(all) => group.extend(all.into_iter().map(|args| (db, args))),
     }
 }

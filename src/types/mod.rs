@@ -7,6 +7,8 @@ pub mod ints;
 pub mod members;
 pub mod rope;
 pub mod set;
+pub mod sorted;
+pub mod stream;
 pub mod string;
 pub mod tree;
 pub mod value;

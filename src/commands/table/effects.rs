@@ -181,10 +181,13 @@ fn outcomes(
         if effect != Effect::Nothing {
             let mut replayed = Shard::filled();
             let logged = match &effect {
-                Effect::Instead(args) => args.clone(),
-                _ => request(line),
+                Effect::Instead(args) => vec![args.clone()],
+                Effect::Several(all) => all.clone(),
+                _ => vec![request(line)],
             };
-            replayed.run(&logged, Millis::REPLAY);
+            for args in logged {
+                replayed.run(&args, Millis::REPLAY);
+            }
             assert_eq!(replayed.digest(), shard.digest(), "the log of {line} does something else");
         }
         (line.trim(), row, effect, changed)

@@ -78,7 +78,7 @@ fn requests_are_resolved_with_the_errors_of_redis() {
 
 #[test]
 fn keys_are_where_the_row_says() {
-    let lines: [(KeySpec, &str, &[usize]); 17] = [
+    let lines: [(KeySpec, &str, &[usize]); 21] = [
         (KeySpec::None, "ping a", &[]),
         (KeySpec::At { first: 1, last: 1, step: 1 }, "set a b", &[1]),
         (KeySpec::At { first: 1, last: -1, step: 1 }, "mget a b c", &[1, 2, 3]),
@@ -96,6 +96,10 @@ fn keys_are_where_the_row_says() {
         (COUNTED_INTO, "zunionstore t x a b", &[]),
         (KeySpec::Stored { from: 4 }, "georadius a 1 2 3 m store b", &[1, 7]),
         (KeySpec::Stored { from: 4 }, "georadius a 1 2 3 store", &[1]),
+        (KeySpec::Streams { from: 1 }, "xread count 2 streams a b 0 0", &[4, 5]),
+        (KeySpec::Streams { from: 4 }, "xreadgroup group streams c STREAMS a >", &[5]),
+        (KeySpec::Streams { from: 1 }, "xread streams a b 0", &[2]),
+        (KeySpec::Streams { from: 4 }, "xread streams", &[]),
     ];
     for (spec, line, expected) in lines {
         let row = Command { keys: spec, ..*find(b"ping").unwrap() };

@@ -88,6 +88,9 @@ impl Bench {
             Ok(Effect::Nothing) => {}
             Ok(Effect::AsSent) => self.append(self.session.db, args.to_owned()),
             Ok(Effect::Instead(instead)) => self.append(self.session.db, instead),
+            Ok(Effect::Several(all)) => {
+                all.into_iter().for_each(|args| self.append(self.session.db, args));
+            }
             Err(error) => return Err(error),
         }
         let logged = self.log.len() > before;
