@@ -57,8 +57,8 @@ pub const DISK_WRITE_MAX: usize = 64 << 20;
 /// Bytes of one string value, as of one argument (proto-max-bulk-len's default).
 pub const STRING_MAX: usize = 512 << 20;
 
-/// Bytes of the fields and values of one entry of a stream, as in Redis: with all their lengths they
-/// have to lie within 32 bits.
+/// Bytes of the fields and values of one entry of a stream, as in Redis: with all their lengths
+/// they have to lie within 32 bits.
 pub const STREAM_ENTRY_MAX: usize = 1 << 30;
 
 /// Elements and bytes of a reply whose length is a number that the client sent (HRANDFIELD with a

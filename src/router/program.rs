@@ -34,7 +34,8 @@ pub struct Answer {
     pub replies: Vec<usize>,
     /// How several become one.
     pub merge: Merge,
-    /// For `Merge::ByKey` and `Merge::Found`: for each key of the request, which of `replies` has it.
+    /// For `Merge::ByKey` and `Merge::Found`: for each key of the request, which of `replies` has
+    /// it.
     pub by_key: Vec<usize>,
     /// For `Merge::Found`: the keys of the request.
     pub names: Vec<Vec<u8>>,

@@ -1,5 +1,5 @@
-//! A stream: entries in the order of their ids, and consumer groups. A clone costs O(1) and stays as
-//! it was.
+//! A stream: entries in the order of their ids, and consumer groups. A clone costs O(1) and stays
+//! as it was.
 
 pub mod chunk;
 pub mod group;

@@ -1,3 +1,5 @@
+//! Streams against plain sorted maps.
+
 use std::collections::BTreeMap;
 
 use super::*;
