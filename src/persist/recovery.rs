@@ -37,6 +37,16 @@
 //! | K | other boot: an epoch that is not proven complete on every shard | cut before it |
 //! | L | a transaction that some participant lacks | cut before it |
 //!
+//! By order of an operator (`plan_by_force`), and never at a start, rows A and C of segments and rows
+//! G, I and J become
+//!
+//! | row | what | then |
+//! |---|---|---|
+//! | M | what was durable is damaged or missing | cut before it |
+//!
+//! and row L then also looks at transactions that were durable. Each other shard keeps what it has:
+//! what is left is whole transactions, and not a moment in time.
+//!
 //! Row K keeps, with E the highest epoch proven complete, the records up to E and those behind them
 //! that are flagged `always`, until the first one that is neither. E is the highest `durable`
 //! figure of any record or of the manifest, or, if that is more, the epoch before the lowest of the
@@ -59,6 +69,8 @@ use crate::persist::segment_scan::{Mark, Scanned};
 mod tail;
 
 pub use tail::{Ending, Origin, tail_row};
+
+use tail::Case;
 
 /// The setting `recovery`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +97,14 @@ pub enum Row {
     J,
     K,
     L,
+    M,
+}
+
+/// What becomes of a log that was durable and is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Damage {
+    Refused,
+    Cut,
 }
 
 /// What was found in the data directory.
@@ -187,6 +207,7 @@ impl Row {
             Row::J => "a segment repeats what an earlier one holds",
             Row::K => "not known to be complete on every shard",
             Row::L => "a transaction that another shard does not have, and what followed it",
+            Row::M => "what was durable is damaged, and is given up by order",
         }
     }
 }
@@ -206,8 +227,19 @@ impl std::fmt::Display for Cut {
 
 /// Decides. The slices of `facts.scans` have the shape of the manifest.
 pub fn plan(facts: &Facts<'_>) -> Result<Plan, Refusal> {
+    decide(facts, Damage::Refused)
+}
+
+/// Decides for an operator who gives up what was durable and is damaged (row M). The scans are to
+/// give all parts of transactions. A base that is damaged is refused here too: there is nothing
+/// to cut.
+pub fn plan_by_force(facts: &Facts<'_>) -> Result<Plan, Refusal> {
+    decide(facts, Damage::Cut)
+}
+
+fn decide(facts: &Facts<'_>, damage: Damage) -> Result<Plan, Refusal> {
     let Facts { manifest, listing, scans, .. } = *facts;
-    check_files(manifest, listing)?;
+    check_files(manifest, listing, damage)?;
     let same = facts.mode == Mode::Auto && !facts.boot.is_empty() && manifest.boot == facts.boot;
     let origin = if same { Origin::SameBoot } else { Origin::OtherBoot };
     let all = || scans.iter().flatten();
@@ -216,7 +248,16 @@ pub fn plan(facts: &Facts<'_>) -> Result<Plan, Refusal> {
     for (shard, files) in manifest.shards.iter().enumerate() {
         let shard = ShardId(u16::try_from(shard).unwrap_or(u16::MAX));
         let scans = scans.get(shard.index()).map(Vec::as_slice).unwrap_or_default();
-        shards.push(tail::walk(shard, files, scans, origin, durable)?);
+        let mut kept = tail::walk(shard, files, scans, Case { origin, durable, damage })?;
+        for segment in files.segments.iter().filter(|s| !listing.contains_key(&s.path)) {
+            // Only by order: otherwise row A.
+            let path = &segment.path;
+            if kept.cuts.iter().all(|cut| cut.path != *path) {
+                let lsn = kept.next;
+                kept.cuts.push(Cut { path: path.clone(), offset: 0, lsn, row: Row::M });
+            }
+        }
+        shards.push(kept);
     }
     let many = manifest.shards.len() > 1;
     let cuts = !same && many && !Mutant::NoRowK.is_on();
@@ -226,7 +267,8 @@ pub fn plan(facts: &Facts<'_>) -> Result<Plan, Refusal> {
             kept.cut(mark.1.lsn, mark.0, mark.1.offset, Row::K);
         }
     }
-    drop_torn_transactions(&mut shards, scans, durable);
+    let decided = if damage == Damage::Cut { Epoch(0) } else { durable };
+    drop_torn_transactions(&mut shards, scans, decided);
     let highest = all().map(|scan| scan.max_epoch).fold(durable.max(manifest.cut), Epoch::max);
     let (mut garbage, mut foreign) = (Vec::new(), Vec::new());
     for path in listing.keys() {
@@ -261,7 +303,11 @@ pub fn plan_new(listing: &BTreeMap<String, u64>) -> Result<(Vec<String>, Vec<Str
     Ok((garbage, foreign))
 }
 
-fn check_files(manifest: &Manifest, listing: &BTreeMap<String, u64>) -> Result<(), Refusal> {
+fn check_files(
+    manifest: &Manifest,
+    listing: &BTreeMap<String, u64>,
+    damage: Damage,
+) -> Result<(), Refusal> {
     for files in &manifest.shards {
         if let Some(base) = &files.base {
             let found = present(listing, &base.path, base.length)?;
@@ -269,7 +315,8 @@ fn check_files(manifest: &Manifest, listing: &BTreeMap<String, u64>) -> Result<(
                 return Err(wrong_length(Row::B, &base.path, base.length, found));
             }
         }
-        for segment in &files.segments {
+        let segments = if damage == Damage::Cut { &[] } else { files.segments.as_slice() };
+        for segment in segments {
             let least = segment.end.map_or(0, |end| end.length);
             let found = present(listing, &segment.path, least)?;
             if found < least {

@@ -60,6 +60,16 @@ pub struct Mark {
     pub policy: Policy,
 }
 
+/// Which parts of transactions a scan gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Parts {
+    /// Those that may be lost: what is durable on all shards is whole.
+    #[default]
+    Undecided,
+    /// All, for a cut of what was durable.
+    All,
+}
+
 /// A part of a transaction; its record begins with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
@@ -120,6 +130,7 @@ pub struct SegmentScan {
     window: Window,
     finder: Finder<'static>,
     found: Scanned,
+    wanted: Parts,
     lost: bool,
     zeros: bool,
 }
@@ -195,8 +206,13 @@ impl SegmentScan {
             marks: Vec::new(),
             parts: Vec::new(),
         };
-        let finder = Finder::new(MARK);
-        SegmentScan { id, window: Window::default(), finder, found, lost: false, zeros: true }
+        let (window, finder, wanted) = (Window::default(), Finder::new(MARK), Parts::default());
+        SegmentScan { id, window, finder, found, wanted, lost: false, zeros: true }
+    }
+
+    /// The same, giving these parts.
+    pub fn giving(self, wanted: Parts) -> SegmentScan {
+        SegmentScan { wanted, ..self }
     }
 
     /// The next block of the file.
@@ -271,7 +287,9 @@ impl SegmentScan {
         let durable = header.durable;
         let old = found.marks.iter().take_while(|mark| mark.epoch <= durable).count();
         found.marks.drain(..old);
-        found.parts.retain(|part| part.epoch > durable);
+        if self.wanted == Parts::Undecided {
+            found.parts.retain(|part| part.epoch > durable);
+        }
     }
 
     /// Behind the valid part: looks for valid records with an lsn that was still to come.

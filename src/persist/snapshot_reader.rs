@@ -240,6 +240,11 @@ impl SnapshotReader {
 }
 
 impl<'a> Items<'a> {
+    /// Where in the file the chunk begins that the next item ends in.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// The next item; nothing when the rest lies in the next chunk.
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "it can fail")]

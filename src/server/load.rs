@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::base::ids::{Db, Epoch, Lsn, ShardId};
+use crate::base::ids::{Epoch, Lsn, ShardId};
 use crate::config::Config;
 use crate::keyspace::keyspace::{Keyspace, Settings as KeySettings};
 use crate::limits::DISK_BLOCK;
@@ -14,11 +14,7 @@ use crate::persist::manifest::{Base, Manifest, Segment};
 use crate::persist::names;
 use crate::persist::recovery::{Plan, Replay, ShardPlan};
 use crate::persist::segment::SegmentWriter;
-use crate::persist::segment_scan::SegmentReader;
-use crate::persist::snapshot_file::Header;
-use crate::persist::snapshot_reader::{Expected, SnapshotReader};
-use crate::resp::buffer::Buffer;
-use crate::resp::request::{Limits, Parser, Step};
+use crate::persist::text_base::TextBaseCheck;
 use crate::server::aof;
 use crate::server::checkpoint;
 use crate::server::core::Core;
@@ -27,7 +23,7 @@ use crate::server::log;
 use crate::server::recover::{self, Found};
 use crate::server::reshard;
 use crate::server::settings::{access_policy, hash_limits};
-use crate::shard::restore::FileNumber;
+use crate::shard::fill::{self, BaseFill, LogFill};
 use crate::shard::shard::Shard;
 
 /// A shard without keys, with the seed of the database.
@@ -103,11 +99,7 @@ pub async fn fill(
 ) -> Result<(), String> {
     let shard = target.with(core, |shard| shard.id);
     if let Some(base) = base {
-        let readable = base.path.ends_with(".aof");
-        match readable {
-            false => load_snapshot(core, target, manifest, shard, base).await?,
-            true => load_commands(core, target, base).await?,
-        }
+        load_base(core, target, manifest, shard, base).await?;
     }
     for replay in &plan.replay {
         replay_segment(core, target, replay).await?;
@@ -127,16 +119,17 @@ async fn next(core: &Core, blocks: &mut Blocks, used: Vec<u8>) -> Result<Vec<u8>
     Ok(block)
 }
 
-async fn load_snapshot(
+async fn load_base(
     core: &Core,
     target: &mut Target<'_>,
     manifest: &Manifest,
     shard_id: ShardId,
     base: &Base,
 ) -> Result<(), String> {
-    let header = Header::expected(manifest, shard_id);
-    let expected = header.map(|header| Expected { header, length: base.length, crc: base.crc });
-    let mut reader = SnapshotReader::new(base.path.clone(), expected);
+    if fill::is_commands(base) {
+        check_commands(core, base).await?;
+    }
+    let mut fill = BaseFill::new(manifest, shard_id, base);
     let mut blocks = open(core, &base.path).await?;
     let mut block = Vec::new();
     loop {
@@ -144,72 +137,27 @@ async fn load_snapshot(
         if block.is_empty() {
             break;
         }
-        reader.feed(&block);
-        target.with(core, |shard| load_items(shard, shard_id, &mut reader, &base.path))?;
+        target.with(core, |shard| fill.feed(shard, &block)).map_err(|fault| fault.to_string())?;
         core.pauses.rest().await;
     }
-    let footer = reader.finish().map_err(|fault| fault.to_string())?;
-    if target.with(core, |shard| shard.keys.load_unfinished()) > 0 {
-        return Err(format!("{}: a value that was begun is not complete", base.path));
-    }
-    core.shared.loaded.keys.fetch_add(footer.entries.total(), Ordering::Relaxed);
-    Ok(())
-}
-
-/// Adds the items that have been read.
-pub fn load_items(
-    shard: &mut Shard,
-    from: ShardId,
-    reader: &mut SnapshotReader,
-    path: &str,
-) -> Result<(), String> {
-    let file = FileNumber(from.0);
-    while let Some(mut items) = reader.next().map_err(|fault| fault.to_string())? {
-        while let Some(item) = items.next().map_err(|fault| fault.to_string())? {
-            shard
-                .load_item(file, &item)
-                .map_err(|bad| format!("{path}: an entry cannot be loaded: {bad:?}"))?;
-        }
-    }
-    Ok(())
-}
-
-/// A readable base: plain commands, and the checksum of the whole file in the manifest.
-async fn load_commands(core: &Core, target: &mut Target<'_>, base: &Base) -> Result<(), String> {
-    let mut blocks = open(core, &base.path).await?;
-    let (mut buffer, mut parser) = (Buffer::new(), Parser::new());
-    let mut crc = crate::base::checksum::Crc64::new();
-    let (mut block, mut db, mut scratch) = (Vec::new(), Db(0), Vec::new());
-    loop {
-        block = next(core, &mut blocks, block).await?;
-        if block.is_empty() {
-            break;
-        }
-        crc.update(&block);
-        buffer.fill(&block);
-        loop {
-            match parser.next(&mut buffer, &Limits::default()) {
-                Step::Incomplete => break,
-                Step::Invalid(invalid) => return Err(format!("{}: {}", base.path, invalid.log())),
-                Step::Request => {}
-            }
-            let args = parser.args(&buffer);
-            if args.at(0).eq_ignore_ascii_case(b"SELECT") {
-                let number = std::str::from_utf8(args.at(1)).ok().and_then(|n| n.parse().ok());
-                db = number.map(Db).ok_or_else(|| format!("{}: a bad SELECT", base.path))?;
-                continue;
-            }
-            target
-                .with(core, |shard| shard.replay_named(args, db, &mut scratch))
-                .map_err(|bad| format!("{}: {bad:?}", base.path))?;
-        }
-        core.pauses.rest().await;
-    }
-    if crc.value() != base.crc || buffer.pending() > 0 {
-        return Err(format!("{}: at byte 0: expected checksum {:016x}", base.path, base.crc));
-    }
+    target.with(core, |shard| fill.finish(shard)).map_err(|fault| fault.to_string())?;
     core.shared.loaded.keys.fetch_add(base.entries.total(), Ordering::Relaxed);
     Ok(())
+}
+
+/// Commands are run only once the checksum of all of them holds.
+async fn check_commands(core: &Core, base: &Base) -> Result<(), String> {
+    let mut check = TextBaseCheck::default();
+    let mut blocks = open(core, &base.path).await?;
+    let mut block = Vec::new();
+    loop {
+        block = blocks.next(block).await.map_err(|error| error.to_string())?;
+        if block.is_empty() {
+            return check.finish(base).map_err(|fault| fault.to_string());
+        }
+        check.feed(&block);
+        core.pauses.rest().await;
+    }
 }
 
 async fn replay_segment(
@@ -217,28 +165,20 @@ async fn replay_segment(
     target: &mut Target<'_>,
     replay: &Replay,
 ) -> Result<(), String> {
-    let Replay { path, id, first, end, .. } = replay;
-    let mut reader = SegmentReader::new(path.clone(), *id, *first, end.length, Some(end.next));
-    let mut blocks = open(core, path).await?;
+    let mut fill = LogFill::new(replay);
+    let mut blocks = open(core, &replay.path).await?;
     let mut block = Vec::with_capacity(DISK_BLOCK);
-    while !reader.at_end() {
+    while !fill.at_end() {
         block = next(core, &mut blocks, block).await?;
         if block.is_empty() {
             break;
         }
-        reader.feed(&block);
-        loop {
-            let record = reader.next().map_err(|fault| fault.to_string())?;
-            let Some(record) = record else { break };
-            let offset = record.offset();
-            let count = target
-                .with(core, |shard| shard.replay_record(record))
-                .map_err(|bad| format!("{path}: record at byte {offset}: {bad:?}"))?;
-            core.shared.loaded.commands.fetch_add(count, Ordering::Relaxed);
-        }
+        let count = target.with(core, |shard| fill.feed(shard, &block));
+        let count = count.map_err(|fault| fault.to_string())?;
+        core.shared.loaded.commands.fetch_add(count, Ordering::Relaxed);
         core.pauses.rest().await;
     }
-    reader.finish().map_err(|fault| fault.to_string())
+    fill.finish().map_err(|fault| fault.to_string())
 }
 
 /// Core 0's part: once all cores have loaded, opens the new segments and makes them the database.

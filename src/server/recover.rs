@@ -7,21 +7,21 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::ids::{Epoch, ShardId};
+use crate::base::ids::Epoch;
 use crate::base::prng::Prng;
 use crate::config::Config;
 use crate::config::values::Recovery;
-use crate::limits::{DISK_BLOCK, MANIFEST_MAX};
-use crate::persist::manifest::{HashId, Manifest, Segment, ShardFiles};
+use crate::persist::manifest::{HashId, Manifest, ShardFiles};
 use crate::persist::names;
 use crate::persist::record::RunId;
-use crate::persist::recovery::{Cut, Facts, Mode, Plan, plan, plan_new};
-use crate::persist::segment_scan::{Scanned, SegmentScan};
+use crate::persist::recovery::{Cut, Mode, Plan, plan_new};
+use crate::persist::segment_scan::Parts;
 use crate::router::slot;
 use crate::server::aof;
 use crate::server::boot::StartError;
 use crate::server::clock;
 use crate::server::database::Database;
+use crate::server::inspect::{self, Inspected, Unread};
 use crate::server::log;
 
 /// The function of our tables' hash, as files name it.
@@ -59,28 +59,24 @@ impl Found {
 
 /// Looks at the directory.
 pub fn find(directory: &Path, config: &Config) -> Result<Found, StartError> {
-    let failed = |error: io::Error| StartError(format!("{}: {error}", directory.display()));
-    let listing = list(directory).map_err(failed)?;
-    let used = used_numbers(&listing);
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let boot = boot.trim().to_owned();
-    let path = directory.join(names::MANIFEST);
-    let Some(bytes) = read_manifest(&path).map_err(failed)? else {
-        return new_database(directory, config, boot, &listing, used);
-    };
+    let failed = |why: Unread| StartError(why.to_string());
     let refused = |why: String| StartError(format!("the data is not loaded: {why}"));
-    let manifest = Manifest::parse(names::MANIFEST, &bytes);
-    let manifest = manifest.map_err(|fault| refused(fault.to_string()))?;
-    if manifest.hash.function != HASH_FUNCTION {
-        return Err(refused(format!("unknown hash function {}", manifest.hash.function)));
-    }
-    let scans = scan_all(directory, &manifest)?;
+    let inspected = Inspected::of(directory, Parts::Undecided).map_err(|why| match why {
+        Unread::Fault(fault) => refused(fault.to_string()),
+        other => failed(other),
+    })?;
+    let Some(inspected) = inspected else {
+        let listing = inspect::list(directory).map_err(failed)?;
+        let used = used_numbers(&listing);
+        return new_database(directory, config, inspect::boot_id(), &listing, used);
+    };
+    let used = used_numbers(&inspected.listing);
     let mode = match config.recovery {
         Recovery::Auto => Mode::Auto,
         Recovery::Strict => Mode::Strict,
     };
-    let facts = Facts { manifest: &manifest, listing: &listing, boot: &boot, mode, scans: &scans };
-    let plan = plan(&facts).map_err(|refusal| refused(refusal.to_string()))?;
+    let plan = inspected.plan(mode).map_err(|refusal| refused(refusal.to_string()))?;
+    let Inspected { manifest, boot, .. } = inspected;
     report(&plan);
     if !config.aof_load_truncated
         && let Some(cut) = plan.shards.iter().flat_map(|shard| &shard.cuts).next()
@@ -166,26 +162,6 @@ fn new_run() -> RunId {
     RunId(u128::from_le_bytes(bytes))
 }
 
-/// Every path inside the directory, with its length.
-fn list(directory: &Path) -> io::Result<BTreeMap<String, u64>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let data = entry.metadata()?;
-        if data.is_dir() && matches!(names::parse(&name), Some(names::Name::Directory(_))) {
-            for inside in fs::read_dir(entry.path())? {
-                let inside = inside?;
-                if let Ok(file) = inside.file_name().into_string() {
-                    found.insert(format!("{name}/{file}"), inside.metadata()?.len());
-                }
-            }
-        }
-        found.insert(name, if data.is_dir() { 0 } else { data.len() });
-    }
-    Ok(found)
-}
-
 /// The highest generation and segment number of any file, governed or not.
 fn used_numbers(listing: &BTreeMap<String, u64>) -> (u64, u64) {
     let mut used = (0, 0);
@@ -199,64 +175,6 @@ fn used_numbers(listing: &BTreeMap<String, u64>) -> (u64, u64) {
         }
     }
     used
-}
-
-fn read_manifest(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = Vec::new();
-    file.take(MANIFEST_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
-}
-
-/// Scans the logs, those of different shards at the same time.
-fn scan_all(directory: &Path, manifest: &Manifest) -> Result<Vec<Vec<Scanned>>, StartError> {
-    let shards: Vec<_> = manifest.shards.iter().enumerate().collect();
-    std::thread::scope(|scope| {
-        let running: Vec<_> = shards
-            .into_iter()
-            .map(|(index, files)| {
-                let shard = ShardId(index as u16);
-                scope.spawn(move || -> Result<Vec<Scanned>, StartError> {
-                    files.segments.iter().map(|s| scan(directory, shard, s)).collect()
-                })
-            })
-            .collect();
-        running
-            .into_iter()
-            .map(|thread| match thread.join() {
-                Ok(scanned) => scanned,
-                Err(_) => Err(StartError("a scan of the log panicked".to_owned())),
-            })
-            .collect()
-    })
-}
-
-/// Of a closed segment only what the manifest calls the database. A file that is missing is not
-/// scanned: the plan refuses it by the listing.
-fn scan(directory: &Path, shard: ShardId, segment: &Segment) -> Result<Scanned, StartError> {
-    let mut scan = SegmentScan::new(segment.id(shard), segment.first);
-    let path = directory.join(&segment.path);
-    let failed = |error: io::Error| StartError(format!("{}: {error}", path.display()));
-    match fs::File::open(&path) {
-        Ok(file) => {
-            let mut left = file.take(segment.end.map_or(u64::MAX, |end| end.length));
-            let mut block = vec![0u8; DISK_BLOCK];
-            loop {
-                let read = left.read(&mut block).map_err(failed)?;
-                if read == 0 {
-                    break;
-                }
-                scan.feed(block.get(..read).unwrap_or_default());
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-    }
-    Ok(scan.finish())
 }
 
 /// Keeps what a plan cuts off before the manifest that drops it is written.

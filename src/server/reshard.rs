@@ -12,8 +12,10 @@ use crate::persist::snapshot_file::{ChunkWriter, Header};
 use crate::persist::snapshot_reader::SnapshotReader;
 use crate::router::slot::shard_of;
 use crate::server::core::Core;
-use crate::server::load::load_items;
+
 use crate::shard::base::encode;
+use crate::shard::fill::load_items;
+use crate::shard::restore::FileNumber;
 use crate::shard::shard::Shard;
 
 /// Sorts items by owner.
@@ -93,7 +95,7 @@ async fn send(core: &Rc<Core>, owner: usize, stream: ShardId, name: &str, bytes:
         let reader =
             readers.entry(stream).or_insert_with(|| SnapshotReader::new(name.clone(), None));
         reader.feed(&bytes);
-        let loaded = load_items(&mut core.shard.borrow_mut(), stream, reader, &name);
+        let loaded = load_items(&mut core.shard.borrow_mut(), FileNumber(stream.0), reader, &name);
         // These bytes were made in this process a moment ago.
         assert!(loaded.is_ok(), "a key could not be handed over: {loaded:?}");
     })

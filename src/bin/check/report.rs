@@ -7,6 +7,7 @@ use basalt::persist::fault::StorageFault;
 use basalt::persist::payload::{BadPayload, Piece};
 use basalt::persist::recovery::Refusal;
 use basalt::persist::segment_scan::{Record, Tail};
+use basalt::server::inspect::Unread;
 
 use crate::Trouble;
 
@@ -65,6 +66,14 @@ impl Report<'_> {
             ("expected", text(expected)),
             ("found", text(found)),
         ])
+    }
+
+    /// Tells what is damaged; what could not be read at all ends the work.
+    pub fn unread(&mut self, why: Unread) -> Result<(), Trouble> {
+        match why {
+            Unread::Fault(fault) => self.fault(&fault),
+            other => Err(other.into()),
+        }
     }
 
     /// Tells why a start would be refused.

@@ -1,6 +1,6 @@
 //! How the log of one shard ends: rows D to J.
 
-use super::{Cut, Refusal, Replay, Row, ShardPlan};
+use super::{Cut, Damage, Refusal, Replay, Row, ShardPlan};
 use crate::base::ids::{Epoch, Lsn, ShardId};
 use crate::base::mutant::Mutant;
 use crate::persist::fault::StorageFault;
@@ -39,6 +39,17 @@ pub fn tail_row(origin: Origin, ending: Ending, proven: bool) -> Row {
     }
 }
 
+/// What is the same for all shards.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Case {
+    /// What may have been lost.
+    pub origin: Origin,
+    /// The highest figure of all shards.
+    pub durable: Epoch,
+    /// What becomes of what is damaged.
+    pub damage: Damage,
+}
+
 /// Where the history of a shard is interrupted.
 struct Break {
     /// The segment, and the offset in it, where what should follow is not.
@@ -51,14 +62,14 @@ struct Break {
     epoch: Option<Epoch>,
 }
 
-/// Goes through the segments of one shard. `durable` is the highest figure of all shards.
+/// Goes through the segments of one shard.
 pub(super) fn walk(
     shard: ShardId,
     files: &ShardFiles,
     scans: &[Scanned],
-    origin: Origin,
-    durable: Epoch,
+    case: Case,
 ) -> Result<ShardPlan, Refusal> {
+    let Case { origin, durable, damage } = case;
     let mut plan = ShardPlan { next: files.after.next(), ..ShardPlan::default() };
     let mut broken: Option<Break> = None;
     for (i, (segment, scan)) in files.segments.iter().zip(scans).enumerate() {
@@ -78,12 +89,13 @@ pub(super) fn walk(
             continue;
         }
         let begins = if scan.records > 0 { scan.first } else { None };
-        if let Some(first) = begins.filter(|first| *first < plan.next) {
+        let repeated = begins.filter(|first| *first < plan.next);
+        if let Some(first) = repeated.filter(|_| damage == Damage::Refused) {
             return Err(repeats(&segment.path, plan.next, first));
         }
-        if begins.is_some_and(|first| first > plan.next) {
+        if begins.is_some_and(|first| first != plan.next) {
             let epoch = scan.first_epoch;
-            let (ending, below_end) = (Ending::Gap, false);
+            let (ending, below_end) = (Ending::Gap, repeated.is_some());
             broken = Some(Break { segment: i, offset: 0, ending, below_end, epoch });
             plan.replay.push(replay(plan.next, End { length: 0, next: plan.next }));
             continue;
@@ -96,15 +108,26 @@ pub(super) fn walk(
     let synced = scans.iter().map(|scan| scan.synced).max().unwrap_or_default();
     let Some(broken) = broken else {
         let row = tail_row(origin, Ending::Clean, synced >= plan.next);
-        return if row == Row::D { Ok(plan) } else { Err(ends_early(files, &plan, synced)) };
+        if row == Row::D {
+            return Ok(plan);
+        }
+        let refusal = ends_early(files, &plan, synced);
+        if damage == Damage::Refused {
+            return Err(refusal);
+        }
+        let StorageFault { file: path, offset, .. } = refusal.fault;
+        plan.cuts.push(Cut { path, offset, lsn: plan.next, row: Row::M });
+        return Ok(plan);
     };
     let proven = broken.below_end
         || synced >= plan.next
         || broken.epoch.is_some_and(|epoch| epoch <= durable);
-    let row = tail_row(origin, broken.ending, proven);
+    let mut row = tail_row(origin, broken.ending, proven);
     let path = files.segments.get(broken.segment).map(|segment| segment.path.clone());
     let (path, offset) = (path.unwrap_or_default(), broken.offset);
-    if matches!(row, Row::G | Row::I) {
+    if matches!(row, Row::G | Row::I) && damage == Damage::Cut {
+        row = Row::M;
+    } else if matches!(row, Row::G | Row::I) {
         let expected = format!("the record with lsn {}", plan.next.0);
         let found = if broken.ending == Ending::Gap { "later records only" } else { "other bytes" };
         return Err(Refusal { row, fault: StorageFault::new(path, offset, expected, found) });
