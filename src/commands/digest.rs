@@ -53,7 +53,11 @@ impl Digest {
 fn number(kind: Kind) -> u32 {
     match kind {
         Kind::String => 0,
+        Kind::List => 1,
+        Kind::Set => 2,
+        Kind::Zset => 3,
         Kind::Hash => 4,
+        Kind::Stream => 6,
     }
 }
 
@@ -77,6 +81,12 @@ pub fn put_value(digest: &mut Digest, keys: &mut Keyspace, db: Db, key: &[u8]) {
                 });
             }
         }
+        Kind::List => {
+            if let Ok(Some(list)) = keys.list(db, key) {
+                list.iter_from(0).for_each(|element| digest.chain(element));
+            }
+        }
+        Kind::Set | Kind::Zset | Kind::Stream => {}
     }
     if keys.deadline(db, key).flatten().is_some() {
         digest.add(b"!!expire!!");

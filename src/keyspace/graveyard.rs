@@ -7,6 +7,7 @@ use std::rc::Rc;
 use crate::base::table::Table;
 use crate::keyspace::keyspace::Keyspace;
 use crate::types::hash::{BigHash, Hash};
+use crate::types::parts::Remains;
 use crate::types::rope::Rope;
 use crate::types::value::Value;
 
@@ -22,6 +23,7 @@ enum Corpse {
     Table { table: Table<Value>, values: usize },
     Hash { hash: BigHash, bytes: usize },
     Rope { rope: Rope, bytes: usize },
+    Remains { remains: Remains, bytes: usize },
 }
 
 impl Graveyard {
@@ -31,6 +33,12 @@ impl Graveyard {
             Value::Str(_) | Value::Hash(Hash::Flat(_)) => {}
             Value::Hash(Hash::Big(hash)) => self.bury_hash(hash),
             Value::Rope(rope) => self.bury_rope(rope),
+            value => {
+                let bytes = value.bytes();
+                if let Some(remains) = value.into_remains() {
+                    self.bury_remains(remains, bytes);
+                }
+            }
         }
     }
 
@@ -54,6 +62,12 @@ impl Graveyard {
         }
     }
 
+    /// Takes what is left of a big value, about so many bytes.
+    pub fn bury_remains(&mut self, remains: Remains, bytes: usize) {
+        self.bytes += bytes;
+        self.corpses.push_back(Corpse::Remains { remains, bytes });
+    }
+
     /// Takes a table whose values hold `values` bytes.
     pub fn bury_table(&mut self, table: Table<Value>, values: usize) {
         self.bytes += table.footprint() + values;
@@ -69,7 +83,7 @@ impl Graveyard {
     pub fn objects(&self) -> usize {
         let objects = |corpse: &Corpse| match corpse {
             Corpse::Table { table, .. } => table.len().max(1),
-            Corpse::Hash { .. } | Corpse::Rope { .. } => 1,
+            Corpse::Hash { .. } | Corpse::Rope { .. } | Corpse::Remains { .. } => 1,
         };
         self.corpses.iter().map(objects).sum()
     }
@@ -93,6 +107,11 @@ impl Graveyard {
                 *bytes = rope.bytes().min(*bytes);
                 more
             }
+            Corpse::Remains { remains, bytes } => {
+                let freed = remains.free_one();
+                *bytes = bytes.saturating_sub(freed.unwrap_or(0));
+                freed.is_some()
+            }
         };
         let after = if more { corpse.bytes() } else { 0 };
         self.bytes = (self.bytes + after).saturating_sub(before);
@@ -107,7 +126,9 @@ impl Corpse {
     fn bytes(&self) -> usize {
         match self {
             Corpse::Table { table, values } => table.footprint() + values,
-            Corpse::Hash { bytes, .. } | Corpse::Rope { bytes, .. } => *bytes,
+            Corpse::Hash { bytes, .. }
+            | Corpse::Rope { bytes, .. }
+            | Corpse::Remains { bytes, .. } => *bytes,
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::base::ids::Db;
 use crate::base::time::Millis;
 use crate::types::flat::Flat;
+use crate::types::value::Kind;
 
 /// Takes a snapshot's items.
 pub trait Sink {
@@ -46,11 +47,12 @@ pub enum Item<'a> {
         /// Its value.
         value: &'a [u8],
     },
-    /// A chunk of an open string. Each comes once, in no particular order.
+    /// A chunk of an open string, each once and in no particular order; or a part of another open
+    /// value, in order.
     Chunk {
-        /// The number of the string.
+        /// The number of the value.
         id: u64,
-        /// Where in the string it begins.
+        /// Where in the string it begins; the number of the part, from 0 on.
         offset: u64,
         /// Its bytes.
         bytes: &'a [u8],
@@ -69,6 +71,8 @@ pub enum Small<'a> {
     Str(&'a [u8]),
     /// A small hash: go over `pairs`.
     Hash(&'a Flat),
+    /// A small value of a type that is written whole (`Value::whole`).
+    Whole(Kind, &'a [u8]),
 }
 
 /// What a fragmented value is.
@@ -83,5 +87,12 @@ pub enum Shape {
     Rope {
         /// Bytes.
         bytes: u64,
+    },
+    /// A value that comes in parts (`Value::parts`).
+    Parts {
+        /// Its type.
+        kind: Kind,
+        /// Elements.
+        elements: u64,
     },
 }

@@ -14,11 +14,13 @@ use crate::keyspace::load::Loading;
 use crate::keyspace::preimage::Cut;
 use crate::keyspace::watch::Watches;
 use crate::types::hash::{Hash, Limits};
+use crate::types::list::List;
 use crate::types::rope::{ROPE_MIN, Rope};
 use crate::types::string::{Edited, StrRef};
 use crate::types::value::{Encoding, Kind, Value};
 
 pub use crate::keyspace::hash_mut::HashMut;
+pub use crate::keyspace::list_mut::ListMut;
 
 /// Dirty marks: keys whose hashes agree in 14 bits share one, which only costs needless waiting.
 const STAMPS: usize = 1 << 14;
@@ -107,6 +109,8 @@ pub struct Keyspace {
     /// What an entry's mark is when no snapshot needs it.
     pub(super) polarity: u8,
     pub(super) cut: Option<Box<Cut>>,
+    /// The number that the next big value gets which a snapshot opens.
+    pub(super) next_fragment: u64,
     /// Peak of pre-image bytes in the last snapshot.
     pub(super) peak: usize,
     pub(super) watches: Watches,
@@ -143,6 +147,7 @@ impl Keyspace {
             stamps: vec![Lsn(0); STAMPS].into_boxed_slice(),
             polarity: 0,
             cut: None,
+            next_fragment: 1,
             peak: 0,
             watches: Watches::default(),
             expired: VecDeque::new(),
@@ -221,7 +226,16 @@ impl Keyspace {
             Stored::Inline(bytes) => Ok(Some(StrRef::Flat(bytes))),
             Stored::Extern(Value::Str(bytes)) => Ok(Some(StrRef::Flat(bytes))),
             Stored::Extern(Value::Rope(rope)) => Ok(Some(StrRef::Rope(rope.borrow()))),
-            Stored::Extern(Value::Hash(_)) => Err(WrongType),
+            Stored::Extern(_) => Err(WrongType),
+        }
+    }
+
+    /// The list at the key.
+    pub fn list(&mut self, db: Db, key: &[u8]) -> Result<Option<&List>, WrongType> {
+        let Some(place) = self.access(db, key) else { return Ok(None) };
+        match self.database(db).table.view(place).value {
+            Stored::Extern(Value::List(list)) => Ok(Some(list)),
+            _ => Err(WrongType),
         }
     }
 
@@ -253,6 +267,7 @@ impl Keyspace {
                     Value::Rope(_) => Encoding::Raw,
                     Value::Hash(Hash::Flat(_)) => Encoding::Listpack,
                     Value::Hash(Hash::Big(_)) => Encoding::Hashtable,
+                    Value::List(_) => Encoding::Quicklist,
                 };
                 (value.kind(), encoding, value.bytes() + size_of::<Value>())
             }

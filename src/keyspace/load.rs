@@ -11,8 +11,9 @@ use crate::keyspace::item::Shape;
 use crate::keyspace::keyspace::Keyspace;
 use crate::types::flat::Flat;
 use crate::types::hash::{BigHash, Hash};
+use crate::types::parts::{BadPart, Building};
 use crate::types::rope::{CHUNK, Rope};
-use crate::types::value::Value;
+use crate::types::value::{Kind, Value};
 
 /// Entries that a database is presized for at most: the number comes from a file, and a third of a
 /// byte is reserved for each.
@@ -35,6 +36,8 @@ pub enum BadLoad {
     Incomplete,
     /// The key is there already.
     Twice,
+    /// A small value, or a part of a big one, that is not what its type looks like.
+    Value,
 }
 
 /// A big value that is being put together.
@@ -55,6 +58,19 @@ enum Body {
         key: Box<[u8]>,
         deadline: Option<u64>,
     },
+    /// Parts in order, and the number of the next one.
+    Parts {
+        next: u64,
+        building: Building,
+        key: Box<[u8]>,
+        deadline: Option<Millis>,
+    },
+}
+
+impl From<BadPart> for BadLoad {
+    fn from(_: BadPart) -> BadLoad {
+        BadLoad::Value
+    }
 }
 
 impl Keyspace {
@@ -110,6 +126,19 @@ impl Keyspace {
         self.load(db, key, New::Extern(Value::Hash(hash)), deadline).map(drop)
     }
 
+    /// Adds a small value of a type that is written whole.
+    pub fn load_whole(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        deadline: Option<Millis>,
+        kind: Kind,
+        bytes: &[u8],
+    ) -> Result<(), BadLoad> {
+        let value = Value::of_whole(kind, bytes)?;
+        self.load(db, key, New::Extern(value), deadline).map(drop)
+    }
+
     /// Begins a big value. `id` has to be unique over all files that are loaded together.
     pub fn load_open(
         &mut self,
@@ -142,6 +171,10 @@ impl Keyspace {
                 let deadline = deadline.map(|at| at.0);
                 (Body::Rope { chunks: BTreeMap::new(), hash, key: key.into(), deadline }, bytes)
             }
+            Shape::Parts { kind, elements } => {
+                let building = Building::new(kind).ok_or(BadLoad::Kind)?;
+                (Body::Parts { next: 0, building, key: key.into(), deadline }, elements)
+            }
         };
         self.loading.insert(id, Loading { db, left, body });
         Ok(())
@@ -157,10 +190,18 @@ impl Keyspace {
         if new { Ok(()) } else { Err(BadLoad::Twice) }
     }
 
-    /// Adds a chunk to an open string.
+    /// Adds a chunk to an open string, or the next part to another open value.
     pub fn load_chunk(&mut self, id: u64, offset: u64, bytes: &[u8]) -> Result<(), BadLoad> {
         let loading = self.loading.get_mut(&id).ok_or(BadLoad::Fragment)?;
-        let Body::Rope { chunks, .. } = &mut loading.body else { return Err(BadLoad::Kind) };
+        let chunks = match &mut loading.body {
+            Body::Rope { chunks, .. } => chunks,
+            Body::Parts { next, .. } if *next != offset => return Err(BadLoad::Chunk),
+            Body::Parts { next, building, .. } => {
+                *next += 1;
+                return Ok(building.push(bytes)?);
+            }
+            Body::Hash(_) => return Err(BadLoad::Kind),
+        };
         let fits = offset.is_multiple_of(CHUNK as u64) && bytes.len() <= CHUNK;
         loading.left = loading.left.checked_sub(bytes.len() as u64).ok_or(BadLoad::Chunk)?;
         if !fits || chunks.insert(offset, bytes.into()).is_some() {
@@ -172,7 +213,9 @@ impl Keyspace {
     /// Ends a big value: all of it has to be there.
     pub fn load_close(&mut self, id: u64) -> Result<(), BadLoad> {
         let loading = self.loading.remove(&id).ok_or(BadLoad::Fragment)?;
-        if loading.left != 0 {
+        let loaded =
+            if let Body::Parts { building, .. } = &loading.body { building.len() } else { 0 };
+        if loading.left != loaded {
             return Err(BadLoad::Incomplete);
         }
         let polarity = self.polarity;
@@ -195,6 +238,9 @@ impl Keyspace {
                 }
                 database.values += bytes;
                 database.table.insert(hash, &key, new, meta);
+            }
+            Body::Parts { building, key, deadline, .. } => {
+                self.load(loading.db, &key, New::Extern(building.finish()), deadline)?;
             }
         }
         Ok(())

@@ -20,11 +20,13 @@ pub mod hash_mut;
 pub mod item;
 #[expect(clippy::module_inception, reason = "the architecture names it so")]
 pub mod keyspace;
+mod list_mut;
 pub mod load;
 pub mod marks;
 pub mod memory;
 pub mod moves;
-pub mod preimage;
+pub mod opened;
+mod preimage;
 pub mod rebuild;
 pub mod scan;
 pub mod snapshot;

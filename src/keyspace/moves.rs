@@ -118,6 +118,8 @@ impl Keyspace {
                 Value::Rope(Rc::new(RefCell::new(rope.borrow().copy(self.polarity))))
             }
             Value::Hash(Hash::Flat(flat)) => Value::Hash(Hash::Flat(flat.clone())),
+            // A big one shares its nodes with the first until either changes.
+            Value::List(list) => Value::List(list.clone()),
             Value::Hash(Hash::Big(big)) => {
                 let big = big.borrow();
                 let mut copy = BigHash::new(self.hasher.clone(), big.len());

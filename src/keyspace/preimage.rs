@@ -6,7 +6,9 @@
 //! - a small value that is about to be changed in place, or to get another name, is copied there;
 //! - a big value is *opened*: a header goes to the queue, the value itself (which is shared, not
 //!   copied) becomes a job, and from then on only the field or chunk that a write touches is
-//!   copied. Renaming, moving or removing the key does not touch the value any more.
+//!   copied. Renaming, moving or removing the key does not touch the value any more. Values that
+//!   are trees (types/tree.rs) are shared as they were at the cut: a write copies the nodes on
+//!   its path, once.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -21,8 +23,9 @@ use crate::keyspace::item::{Item, Shape, Sink, Small};
 use crate::keyspace::keyspace::Keyspace;
 use crate::types::flat::Flat;
 use crate::types::hash::{BigHash, Hash};
+use crate::types::parts::Parts;
 use crate::types::rope::{CHUNK, Rope};
-use crate::types::value::Value;
+use crate::types::value::{Kind, Value};
 
 /// A snapshot in progress.
 #[derive(Debug)]
@@ -34,7 +37,9 @@ pub struct Cut {
     pub(super) jobs: VecDeque<Job>,
     /// Tables that were emptied before the snapshot was through with them.
     pub(super) flushed: VecDeque<Database>,
-    next_id: u64,
+    pub(super) next_id: u64,
+    /// Bytes of shared values that writers have copied since the cut.
+    copied: usize,
     pub(super) keys: u64,
     pub(super) written: u64,
     pub(super) peak: usize,
@@ -70,6 +75,8 @@ pub enum Image {
     Str(Box<[u8]>),
     /// A hash.
     Hash(Flat),
+    /// A small value of a type that is written whole.
+    Whole(Kind, Box<[u8]>),
 }
 
 /// A big value that is being written.
@@ -88,18 +95,22 @@ pub enum Body {
     Hash(Rc<RefCell<BigHash>>, Walk),
     /// The chunks of a string, from this one on.
     Rope(Rc<RefCell<Rope>>, usize),
+    /// What comes in parts: the number of the next one, and the rest of the value.
+    Parts(u64, Parts),
 }
 
 impl Cut {
-    /// A snapshot of `keys` keys that has just begun.
-    pub fn new(keys: u64) -> Cut {
+    /// A snapshot of `keys` keys that has just begun. It gives its big values numbers from
+    /// `next_id` on, which no other snapshot has given.
+    pub fn new(keys: u64, next_id: u64) -> Cut {
         Cut {
             muted: false,
             queue: VecDeque::new(),
             queued: 0,
             jobs: VecDeque::new(),
             flushed: VecDeque::new(),
-            next_id: 1,
+            next_id,
+            copied: 0,
             keys,
             written: 0,
             peak: 0,
@@ -107,9 +118,20 @@ impl Cut {
         }
     }
 
-    /// Bytes in the queue.
-    pub fn queued(&self) -> usize {
-        self.queued
+    /// Bytes of the queue, and of what writers have copied of shared values.
+    pub fn preimages(&self) -> usize {
+        self.queued + self.copied
+    }
+
+    /// A writer has copied so much of a shared value.
+    pub fn note_copied(&mut self, bytes: usize) {
+        self.copied += bytes;
+        self.peak = self.peak.max(self.preimages());
+    }
+
+    /// So much that only the snapshot held has been let go.
+    pub fn note_released(&mut self, bytes: usize) {
+        self.copied = self.copied.saturating_sub(bytes);
     }
 
     /// Bytes of what only the snapshot still needs: removed big values, emptied tables.
@@ -122,7 +144,7 @@ impl Cut {
     pub fn push(&mut self, image: PreImage) {
         if !self.muted {
             self.queued += image.bytes();
-            self.peak = self.peak.max(self.queued);
+            self.peak = self.peak.max(self.preimages());
             self.queue.push_back(image);
         }
     }
@@ -135,7 +157,7 @@ impl Cut {
     }
 
     /// Opens a big value: the number it gets, and the job that will write what nobody touches.
-    pub fn open(&mut self, value: &Value) -> Option<(u64, Shape)> {
+    pub fn open(&mut self, value: &mut Value) -> Option<(u64, Shape)> {
         let id = self.next_id;
         let (body, shape) = match value {
             Value::Hash(Hash::Big(hash)) => {
@@ -149,7 +171,11 @@ impl Cut {
                 chunks.fragment = Some(id);
                 (Body::Rope(Rc::clone(rope), 0), Shape::Rope { bytes: chunks.len() as u64 })
             }
-            Value::Str(_) | Value::Hash(Hash::Flat(_)) => return None,
+            value => {
+                let kind = value.kind();
+                let (parts, elements) = value.parts(id)?;
+                (Body::Parts(0, parts), Shape::Parts { kind, elements })
+            }
         };
         self.next_id += 1;
         self.jobs.push_back(Job { id, body, orphaned: 0 });
@@ -161,13 +187,14 @@ impl Cut {
         let (fragment, bytes) = match value {
             Value::Hash(Hash::Big(hash)) => (hash.borrow().fragment, hash.borrow().bytes()),
             Value::Rope(rope) => (rope.borrow().fragment, rope.borrow().bytes()),
-            Value::Str(_) | Value::Hash(Hash::Flat(_)) => return,
+            value => (value.fragment(), value.bytes()),
         };
         // Numbers grow along the queue of jobs.
         let found = self.jobs.binary_search_by_key(&fragment, |job| Some(job.id));
         if let Some(job) = found.ok().and_then(|index| self.jobs.get_mut(index)) {
+            // A copy of a value shares its number.
+            self.orphans = self.orphans + bytes - job.orphaned;
             job.orphaned = bytes;
-            self.orphans += bytes;
         }
     }
 }
@@ -179,6 +206,9 @@ impl PreImage {
             + match self {
                 PreImage::Entry { name, value: Image::Str(bytes) } => name.key.len() + bytes.len(),
                 PreImage::Entry { name, value: Image::Hash(flat) } => name.key.len() + flat.bytes(),
+                PreImage::Entry { name, value: Image::Whole(_, bytes) } => {
+                    name.key.len() + bytes.len()
+                }
                 PreImage::Open { name, .. } => name.key.len(),
                 PreImage::Field { field, value, .. } => field.len() + value.len(),
                 PreImage::Chunk { bytes, .. } => bytes.len(),
@@ -192,6 +222,7 @@ impl PreImage {
                 let value = match value {
                     Image::Str(bytes) => Small::Str(bytes),
                     Image::Hash(flat) => Small::Hash(flat),
+                    Image::Whole(kind, bytes) => Small::Whole(*kind, bytes),
                 };
                 sink.take(Item::Small { db: *db, key, deadline: *deadline, value });
                 (self.bytes(), 1)
@@ -271,7 +302,16 @@ impl Keyspace {
                 database.values -= flat.bytes();
                 Image::Hash(std::mem::take(flat))
             }
-            (Value::Rope(_) | Value::Hash(Hash::Big(_)), _) => return,
+            (value, Manner::Move) if value.whole().is_some() => {
+                database.values -= value.bytes();
+                let kind = value.kind();
+                let bytes = value.take_whole();
+                Image::Whole(kind, bytes)
+            }
+            (value, _) => match value.whole() {
+                Some(bytes) => Image::Whole(value.kind(), bytes.into()),
+                None => return,
+            },
         };
         cut.push(PreImage::Entry { name, value: image });
     }

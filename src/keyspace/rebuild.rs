@@ -1,14 +1,15 @@
-//! A key as the smallest set of plain commands that makes it anew.
+//! A key as the smallest set of plain commands that makes it anew; a part of a value likewise.
 
 use crate::base::ids::Db;
 use crate::base::table::Stored;
 use crate::keyspace::keyspace::Keyspace;
 use crate::types::hash::Hash;
+use crate::types::packed::elements;
 use crate::types::string::StrRef;
-use crate::types::value::Value;
+use crate::types::value::{Kind, Value};
 
-/// Pairs in one HSET, so that no command is long (Redis' rewrite uses the same number).
-const PAIRS: usize = 64;
+/// Elements in one command, so that none is long (Redis' rewrite uses the same number).
+pub const BATCH: usize = 64;
 
 impl Keyspace {
     /// Gives the commands, one after another, that make this key in an empty place: SET or HSETs,
@@ -22,11 +23,28 @@ impl Keyspace {
                 each(&[b"SET", key, &StrRef::Rope(rope.borrow()).flat()]);
             }
             Stored::Extern(Value::Hash(hash)) => rebuild_hash(hash, key, each),
+            Stored::Extern(value) => match value.whole() {
+                Some(bytes) => rebuild_part(value.kind(), key, bytes, each),
+                None => value.each_part(&mut |part| rebuild_part(value.kind(), key, part, each)),
+            },
         }
         if let Some(deadline) = meta.deadline {
             each(&[b"PEXPIREAT", key, deadline.to_string().as_bytes()]);
         }
         true
+    }
+}
+
+/// Gives the commands that add a part, or all of a small value, to what is at the key.
+pub fn rebuild_part(kind: Kind, key: &[u8], part: &[u8], each: &mut dyn FnMut(&[&[u8]])) {
+    match kind {
+        Kind::List => {
+            let elements: Vec<&[u8]> = elements(part).collect();
+            for batch in elements.chunks(BATCH) {
+                each(&[&[&b"RPUSH"[..], key], batch].concat());
+            }
+        }
+        Kind::Set | Kind::Zset | Kind::Stream | Kind::String | Kind::Hash => {}
     }
 }
 
@@ -43,7 +61,7 @@ fn rebuild_hash(hash: &Hash, key: &[u8], each: &mut dyn FnMut(&[&[u8]])) {
     hash.for_each(|field, value| {
         batch.push(field.to_vec());
         batch.push(value.to_vec());
-        if batch.len() == 2 * PAIRS {
+        if batch.len() == 2 * BATCH {
             send(&mut batch);
         }
     });

@@ -107,7 +107,7 @@ impl Keyspace {
                 database.tour = Some(Tour { db: Db(number as u16), walk: Walk::new() });
             }
         }
-        self.cut = Some(Box::new(Cut::new(keys)));
+        self.cut = Some(Box::new(Cut::new(keys, self.next_fragment)));
         self.peak = 0;
         true
     }
@@ -120,6 +120,7 @@ impl Keyspace {
         let sink = if cut.muted { &mut nowhere } else { sink };
         let step = self.advance(&mut cut, sink, &mut left);
         self.peak = self.peak.max(cut.peak);
+        self.next_fragment = cut.next_id;
         if step == Step::More {
             self.cut = Some(cut);
         }
@@ -135,6 +136,16 @@ impl Keyspace {
         for database in mem::take(&mut cut.flushed) {
             self.graveyard.bury_table(database.table, database.values);
         }
+        // What comes in parts has no polarity that a sweep would have to bring in order.
+        for job in mem::take(&mut cut.jobs) {
+            match job.body {
+                Body::Parts(_, parts) => {
+                    cut.orphans -= job.orphaned;
+                    self.graveyard.bury_remains(parts.into_remains(), 0);
+                }
+                body => cut.jobs.push_back(Job { body, ..job }),
+            }
+        }
     }
 
     /// Is a snapshot in progress, or an aborted one being swept?
@@ -148,7 +159,7 @@ impl Keyspace {
         Some(Progress {
             keys: cut.keys,
             written: cut.written,
-            preimage_bytes: cut.queued(),
+            preimage_bytes: cut.preimages(),
             preimage_peak: cut.peak,
         })
     }
@@ -156,7 +167,7 @@ impl Keyspace {
     /// Bytes of pre-images that wait to be written. What is shared or moved as a whole (big values,
     /// emptied tables) is not among them: `Memory::held`.
     pub fn preimage_bytes(&self) -> usize {
-        self.cut.as_ref().map_or(0, |cut| cut.queued())
+        self.cut.as_ref().map_or(0, |cut| cut.preimages())
     }
 
     /// The most that `preimage_bytes` has been in the snapshot in progress, or the last one.
@@ -174,7 +185,7 @@ impl Keyspace {
                 cut.written += keys;
                 left.spend(bytes);
             } else if let Some(mut job) = cut.jobs.pop_front() {
-                if work(&mut job, self.polarity, sink, left) == Step::More {
+                if work(&mut job, self.polarity, cut, sink, left) == Step::More {
                     cut.jobs.push_front(job);
                 } else {
                     self.close(cut, job, sink);
@@ -209,12 +220,13 @@ impl Keyspace {
                 rope.borrow_mut().fragment = None;
                 self.graveyard.bury_rope(rope);
             }
+            Body::Parts(..) => {}
         }
     }
 }
 
 /// Goes on with a big value.
-fn work(job: &mut Job, polarity: u8, sink: &mut dyn Sink, left: &mut Left) -> Step {
+fn work(job: &mut Job, polarity: u8, cut: &mut Cut, sink: &mut dyn Sink, left: &mut Left) -> Step {
     let id = job.id;
     match &mut job.body {
         Body::Hash(hash, walk) => {
@@ -244,6 +256,15 @@ fn work(job: &mut Job, polarity: u8, sink: &mut dyn Sink, left: &mut Left) -> St
                 *next += 1;
             }
         }
+        Body::Parts(next, parts) => {
+            while !left.is_spent() {
+                let Some((bytes, released)) = parts.next_part() else { return Step::Done };
+                sink.take(Item::Chunk { id, offset: *next, bytes });
+                left.spend(bytes.len());
+                cut.note_released(released);
+                *next += 1;
+            }
+        }
     }
     Step::More
 }
@@ -266,28 +287,28 @@ fn tour(
         };
         let view = table.view(place);
         let (key, deadline) = (view.key, view.meta.deadline.map(Millis));
-        let mut opened = false;
         let small = match view.value {
             Stored::Inline(bytes) => Some(Small::Str(bytes)),
             Stored::Extern(Value::Str(bytes)) => Some(Small::Str(bytes)),
             Stored::Extern(Value::Hash(Hash::Flat(flat))) => Some(Small::Hash(flat)),
-            Stored::Extern(value) => {
-                if let Some((id, shape)) = cut.open(value) {
-                    sink.take(Item::Open { id, db, key, deadline, shape });
-                }
-                opened = true;
-                None
-            }
+            Stored::Extern(value) => value.whole().map(|bytes| Small::Whole(value.kind(), bytes)),
         };
+        let opened = small.is_none();
         let mut bytes = key.len();
         if let Some(value) = small {
             bytes += match value {
-                Small::Str(bytes) => bytes.len(),
+                Small::Str(bytes) | Small::Whole(_, bytes) => bytes.len(),
                 Small::Hash(flat) => flat.bytes(),
             };
             sink.take(Item::Small { db, key, deadline, value });
         }
         let marks = view.meta.marks & !POLARITY | polarity;
+        if let Some((id, shape)) =
+            table.extern_mut(place).filter(|_| opened).and_then(|value| cut.open(value))
+        {
+            let key = table.view(place).key;
+            sink.take(Item::Open { id, db, key, deadline, shape });
+        }
         table.set_marks(place, marks);
         cut.written += 1;
         left.spend(bytes);

@@ -94,7 +94,7 @@ impl Keyspace {
             Stored::Inline(bytes) => Ok(bytes.len()),
             Stored::Extern(Value::Str(bytes)) => Ok(bytes.len()),
             Stored::Extern(Value::Rope(rope)) => Ok(rope.borrow().len()),
-            Stored::Extern(Value::Hash(_)) => Err(WrongType),
+            Stored::Extern(_) => Err(WrongType),
         }
     }
 

@@ -272,6 +272,22 @@ impl ChunkWriter {
         self.pairs = value;
     }
 
+    /// A small value of another type.
+    pub fn whole(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        deadline: Option<Millis>,
+        (kind, value): (Kind, &[u8]),
+    ) {
+        self.select(db);
+        self.entries.add(kind);
+        self.head.entry(kind, key.len(), deadline, value.len());
+        self.push_head();
+        self.push(key);
+        self.push(value);
+    }
+
     /// A value that follows in fragments. `size` is bytes for a string, else elements.
     pub fn open(
         &mut self,

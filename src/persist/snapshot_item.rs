@@ -13,7 +13,9 @@
 //!
 //! Numbers are varints. Tags 0x03 and 0x80.. plus 0x40 and 1 respectively: the body begins with a
 //! deadline of 8 bytes. The value of a string is its bytes to the end of the body; that of a hash
-//! is name, value, name, value, each with its length before it.
+//! is name, value, name, value, each with its length before it; that of any other type is what
+//! the type itself reads and writes (types/parts.rs). A chunk's offset is that of its bytes in a
+//! string, and the number of the part, from 0 on, in other values.
 
 use crate::base::ids::Db;
 use crate::base::time::Millis;
@@ -45,6 +47,15 @@ pub enum Item<'a> {
         /// Its fields and values.
         pairs: Pairs<'a>,
     },
+    /// A small value of another type.
+    Whole {
+        /// Where it is.
+        place: Place<'a>,
+        /// Its type.
+        kind: Kind,
+        /// Its bytes, not verified.
+        bytes: &'a [u8],
+    },
     /// A value whose fragments follow, between other items.
     Open {
         /// What its fragments name; unique within the file.
@@ -65,11 +76,11 @@ pub enum Item<'a> {
         /// Its value.
         value: &'a [u8],
     },
-    /// A part of an open string.
+    /// A part of an open string or of a value of another type.
     Chunk {
         /// Which.
         id: u64,
-        /// Where in the string it begins.
+        /// Where in the string it begins; the number of the part.
         offset: u64,
         /// Its bytes.
         bytes: &'a [u8],
@@ -242,6 +253,7 @@ fn parse_body<'a>(tag: u8, body: &mut Reader<'a>, db: Db) -> Option<Item<'a>> {
         return Some(match kind_of_number(tag >> 1 & 0x3f)? {
             Kind::String => Item::Str { place, value: body.rest() },
             Kind::Hash => Item::Hash { place, pairs: Pairs::verified(*body)? },
+            kind => Item::Whole { place, kind, bytes: body.rest() },
         });
     }
     let item = match tag {
@@ -318,10 +330,10 @@ mod tests {
             b"\x06\x02\x01\x01",
             b"\x07\x00",
             b"\x00\x00",
-            b"\x03\x03\x01\x02\x01",
+            b"\x03\x03\x01\x09\x01",
             b"\x80\x01\x05",
             b"\x81\x04abcd",
-            b"\x84\x02\x00\x00",
+            b"\x92\x02\x00\x00",
             b"\x82\x04\x01k\x01f",
             b"\x04\x02\x01\x05",
             b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f1234567",

@@ -277,7 +277,7 @@ impl State {
         match item {
             Item::Str { .. } => self.entries.add(Kind::String),
             Item::Hash { .. } => self.entries.add(Kind::Hash),
-            Item::Open { kind, .. } => self.entries.add(*kind),
+            Item::Open { kind, .. } | Item::Whole { kind, .. } => self.entries.add(*kind),
             Item::Expect { .. } | Item::Field { .. } | Item::Chunk { .. } | Item::Close { .. } => {}
         }
     }

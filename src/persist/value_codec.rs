@@ -3,7 +3,8 @@
 use crate::types::value::Kind;
 
 /// The types, in the order of their numbers in files. A number is never given to another type.
-pub const KINDS: [Kind; 2] = [Kind::String, Kind::Hash];
+pub const KINDS: [Kind; 6] =
+    [Kind::String, Kind::Hash, Kind::List, Kind::Set, Kind::Zset, Kind::Stream];
 
 /// How many entries of each type there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,10 @@ pub fn kind_number(kind: Kind) -> u8 {
     match kind {
         Kind::String => 0,
         Kind::Hash => 1,
+        Kind::List => 2,
+        Kind::Set => 3,
+        Kind::Zset => 4,
+        Kind::Stream => 5,
     }
 }
 

@@ -7,14 +7,12 @@ use crate::base::checksum::Crc64;
 use crate::base::ids::Db;
 use crate::base::time::Millis;
 use crate::keyspace::item::{Item, Shape, Sink, Small};
+use crate::keyspace::rebuild::{BATCH, rebuild_part};
 use crate::persist::payload::{Selected, put_command};
 use crate::persist::snapshot_file::{ChunkWriter, Header};
 use crate::persist::value_codec::Counts;
 use crate::resp::args::OwnedArgs;
 use crate::types::value::Kind;
-
-/// Pairs in one HSET of a readable base.
-const PAIRS: usize = 64;
 
 /// What a base is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +39,7 @@ pub struct CommandWriter {
     crc: Crc64,
     entries: Counts,
     /// Values that come in fragments: what commands on them have to name.
-    open: HashMap<u64, (Db, Vec<u8>, Option<Millis>)>,
+    open: HashMap<u64, (Db, Vec<u8>, Option<Millis>, Kind)>,
 }
 
 impl std::fmt::Debug for BaseWriter {
@@ -118,6 +116,9 @@ pub fn encode(writer: &mut ChunkWriter, item: Item<'_>) {
         Item::Small { db, key, deadline, value: Small::Hash(flat) } => {
             writer.hash(db, key, deadline, flat.pairs());
         }
+        Item::Small { db, key, deadline, value: Small::Whole(kind, bytes) } => {
+            writer.whole(db, key, deadline, (kind, bytes));
+        }
         Item::Open { id, db, key, deadline, shape } => {
             writer.open(id, db, key, deadline, size_of_shape(shape));
         }
@@ -131,6 +132,7 @@ fn size_of_shape(shape: Shape) -> (Kind, u64) {
     match shape {
         Shape::Hash { fields } => (Kind::Hash, fields),
         Shape::Rope { bytes } => (Kind::String, bytes),
+        Shape::Parts { kind, elements } => (kind, elements),
     }
 }
 
@@ -147,33 +149,44 @@ impl CommandWriter {
                         self.entries.add(Kind::Hash);
                         self.hash(db, key, flat.pairs());
                     }
+                    Small::Whole(kind, bytes) => {
+                        self.entries.add(kind);
+                        rebuild_part(kind, key, bytes, &mut |args| self.put(db, args));
+                    }
                 }
                 self.deadline(db, key, deadline);
             }
             Item::Open { id, db, key, deadline, shape } => {
                 self.entries.add(size_of_shape(shape).0);
-                self.open.insert(id, (db, key.to_vec(), deadline));
+                let kind = size_of_shape(shape).0;
+                self.open.insert(id, (db, key.to_vec(), deadline, kind));
             }
-            Item::Field { id, field, value } => self.in_open(id, |writer, db, key| {
+            Item::Field { id, field, value } => self.in_open(id, |writer, db, key, _| {
                 writer.put(db, &[b"HSET", key, field, value]);
             }),
-            Item::Chunk { id, offset, bytes } => self.in_open(id, |writer, db, key| {
-                writer.put(db, &[b"SETRANGE", key, offset.to_string().as_bytes(), bytes]);
+            Item::Chunk { id, offset, bytes } => self.in_open(id, |writer, db, key, kind| {
+                let offset = offset.to_string();
+                match kind {
+                    Kind::String => {
+                        writer.put(db, &[b"SETRANGE", key, offset.as_bytes(), bytes]);
+                    }
+                    kind => rebuild_part(kind, key, bytes, &mut |args| writer.put(db, args)),
+                }
             }),
             Item::Close { id } => {
-                if let Some((db, key, deadline)) = self.open.remove(&id) {
+                if let Some((db, key, deadline, _)) = self.open.remove(&id) {
                     self.deadline(db, &key, deadline);
                 }
             }
         }
     }
 
-    fn in_open(&mut self, id: u64, work: impl FnOnce(&mut CommandWriter, Db, &[u8])) {
-        let Some((db, key, deadline)) = self.open.remove(&id) else {
+    fn in_open(&mut self, id: u64, work: impl FnOnce(&mut CommandWriter, Db, &[u8], Kind)) {
+        let Some((db, key, deadline, kind)) = self.open.remove(&id) else {
             unreachable!("a fragment comes after its value was opened");
         };
-        work(self, db, &key);
-        self.open.insert(id, (db, key, deadline));
+        work(self, db, &key, kind);
+        self.open.insert(id, (db, key, deadline, kind));
     }
 
     fn put(&mut self, db: Db, args: &[&[u8]]) {
@@ -185,7 +198,7 @@ impl CommandWriter {
         let mut pairs = pairs.peekable();
         while pairs.peek().is_some() {
             let mut args = OwnedArgs::of(&[b"HSET", key]);
-            for (field, value) in pairs.by_ref().take(PAIRS) {
+            for (field, value) in pairs.by_ref().take(BATCH) {
                 args.push(field);
                 args.push(value);
             }

@@ -39,10 +39,14 @@ impl Shard {
             Item::Hash { place, pairs } => {
                 keys.load_hash(place.db, place.key, place.deadline, pairs)
             }
+            Item::Whole { place, kind, bytes } => {
+                keys.load_whole(place.db, place.key, place.deadline, kind, bytes)
+            }
             Item::Open { id, place, kind, size } => {
                 let shape = match kind {
                     Kind::String => Shape::Rope { bytes: size },
                     Kind::Hash => Shape::Hash { fields: size },
+                    kind => Shape::Parts { kind, elements: size },
                 };
                 keys.load_open(unique(id), place.db, place.key, place.deadline, shape)
             }

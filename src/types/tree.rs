@@ -46,8 +46,9 @@ pub trait Chunk: Clone + Debug + Default {
 #[derive(Clone, Debug)]
 pub struct Tree<C: Chunk> {
     root: Option<Branch<C>>,
-    bytes: usize,
     copied: usize,
+    /// The number under which a snapshot in progress has opened it.
+    pub fragment: Option<u64>,
 }
 
 /// A place in a sequence.
@@ -94,22 +95,16 @@ enum Node<C: Chunk> {
 #[derive(Clone, Debug)]
 struct Branch<C: Chunk> {
     node: Rc<Node<C>>,
+    /// Elements below.
     len: usize,
-    first: C::Key,
-}
-
-/// What a change cost.
-#[derive(Default)]
-struct Cost {
-    /// Bytes of nodes that were copied because somebody shares them.
-    copied: usize,
-    /// Bytes that are held more (or less, wrapping) than before.
+    /// Memory of this branch and of all that is below.
     bytes: usize,
+    first: C::Key,
 }
 
 impl<C: Chunk> Default for Tree<C> {
     fn default() -> Tree<C> {
-        Tree { root: None, bytes: 0, copied: 0 }
+        Tree { root: None, copied: 0, fragment: None }
     }
 }
 
@@ -126,7 +121,7 @@ impl<C: Chunk> Tree<C> {
 
     /// Bytes of memory that it holds beside itself, as if it shared nothing.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.root.as_ref().map_or(0, |root| root.bytes)
     }
 
     /// Bytes that changes have copied since this was last asked, because a clone shares them.
@@ -159,44 +154,42 @@ impl<C: Chunk> Tree<C> {
         at: At<'_, C::Key>,
         work: impl FnOnce(&mut C, usize) -> (usize, R),
     ) -> R {
-        let mut cost = Cost::default();
         let (result, root, more) = match self.root.take() {
             Some(mut root) => {
-                let (result, more) = root.change(at, &mut cost, work);
-                let emptied = root.len == 0;
-                if emptied {
-                    cost.bytes = cost.bytes.wrapping_sub(root.bytes());
-                }
-                (result, (!emptied).then_some(root), more)
+                let (result, more) = root.change(at, &mut self.copied, work);
+                (result, (root.len > 0).then_some(root), more)
             }
             None => {
                 let (mut chunk, mut more) = (C::default(), Vec::new());
                 let (near, result) = work(&mut chunk, 0);
                 split(&mut chunk, near, &mut more);
-                let root = (!chunk.is_empty()).then(|| Branch::leaf(chunk));
-                cost.bytes = root.iter().chain(&more).map(Branch::bytes).sum();
-                (result, root, more)
+                (result, (!chunk.is_empty()).then(|| Branch::leaf(chunk)), more)
             }
         };
-        self.root = root.map(|root| root.under(more, &mut cost));
-        self.bytes = self.bytes.wrapping_add(cost.bytes);
-        self.copied += cost.copied;
+        self.root = root.map(|root| root.under(more));
         result
+    }
+
+    /// Removes the elements from one position up to another, in O(log n); what has to be freed.
+    pub fn remove(&mut self, from: usize, to: usize) -> Remains<C> {
+        let mut remains = Remains { nodes: Vec::new() };
+        let to = to.min(self.len());
+        let Some(mut root) = self.root.take_if(|_| from < to) else { return remains };
+        root.remove(from, to, &mut self.copied, &mut remains);
+        self.root = (root.len > 0).then(|| root.under(Vec::new()));
+        remains
     }
 
     /// Appends a chunk that is not empty and whose elements follow all others.
     pub fn push_chunk(&mut self, chunk: C) {
-        let mut cost = Cost { bytes: 0, copied: 0 };
         let leaf = Branch::leaf(chunk);
-        cost.bytes = leaf.bytes();
         self.root = Some(match self.root.take() {
             None => leaf,
             Some(mut root) => {
-                let more = root.push(leaf, &mut cost);
-                root.under(more.into_iter().collect(), &mut cost)
+                let more = root.push(leaf, &mut self.copied);
+                root.under(more.into_iter().collect())
             }
         });
-        self.bytes = self.bytes.wrapping_add(cost.bytes);
     }
 
     /// All chunks in order.
@@ -318,15 +311,12 @@ impl<C: Chunk> Remains<C> {
     /// Frees one node that nobody else holds; how many bytes, or nothing at the end.
     pub fn free_one(&mut self) -> Option<usize> {
         let node = self.nodes.pop()?;
-        let own = size_of::<Branch<C>>() + size_of::<Node<C>>();
-        Some(match Rc::into_inner(node) {
-            Some(Node::Leaf(chunk)) => own + chunk.bytes(),
-            Some(Node::Inner(branches)) => {
-                self.nodes.extend(branches.into_iter().map(|branch| branch.node));
-                own
-            }
-            None => 0,
-        })
+        let Some(node) = Rc::into_inner(node) else { return Some(0) };
+        let bytes = node.own_bytes();
+        if let Node::Inner(branches) = node {
+            self.nodes.extend(branches.into_iter().map(|branch| branch.node));
+        }
+        Some(bytes)
     }
 }
 
@@ -365,18 +355,22 @@ impl<K: Ord> At<'_, K> {
 impl<C: Chunk> Branch<C> {
     /// The branch of a chunk that is not empty.
     fn leaf(chunk: C) -> Branch<C> {
-        Branch { len: chunk.len(), first: chunk.first(), node: Rc::new(Node::Leaf(chunk)) }
+        let first = chunk.first();
+        Branch::counted(Node::Leaf(chunk), first)
     }
 
     fn inner(branches: Vec<Branch<C>>) -> Branch<C> {
         let first = branches.first().expect("an inner node has branches").first.clone();
-        let len = branches.iter().map(|branch| branch.len).sum();
-        Branch { node: Rc::new(Node::Inner(branches)), len, first }
+        Branch::counted(Node::Inner(branches), first)
     }
 
-    /// Memory of this branch and its node, without what is below.
-    fn bytes(&self) -> usize {
-        size_of::<Branch<C>>() + 2 * size_of::<usize>() + size_of::<Node<C>>() + self.node.bytes()
+    fn counted(node: Node<C>, first: C::Key) -> Branch<C> {
+        let (len, bytes) = node.count();
+        Branch { node: Rc::new(node), len, bytes, first }
+    }
+
+    fn recount(&mut self) {
+        (self.len, self.bytes) = self.node.count();
     }
 
     fn weight(&self) -> usize {
@@ -391,32 +385,28 @@ impl<C: Chunk> Branch<C> {
     }
 
     /// A root over this node and those that follow it; or the only branch of a root.
-    fn under(self, more: Vec<Branch<C>>, cost: &mut Cost) -> Branch<C> {
+    fn under(self, more: Vec<Branch<C>>) -> Branch<C> {
         let mut level = vec![self];
         level.extend(more);
         while level.len() > 1 {
             level = layer(level);
-            let bytes = level.iter().map(Branch::bytes).sum::<usize>();
-            cost.bytes = cost.bytes.wrapping_add(bytes);
         }
         let mut root = level.pop().expect("there was one at least");
         loop {
-            let only = match &*root.node {
+            root = match &*root.node {
                 Node::Inner(branches) => match branches.as_slice() {
                     [only] => only.clone(),
                     _ => return root,
                 },
                 Node::Leaf(_) => return root,
             };
-            cost.bytes = cost.bytes.wrapping_sub(root.bytes());
-            root = only;
         }
     }
 
     /// Its node, for changes: copied if somebody else holds it.
-    fn node_mut(&mut self, cost: &mut Cost) -> &mut Node<C> {
+    fn node_mut(&mut self, copied: &mut usize) -> &mut Node<C> {
         if Rc::strong_count(&self.node) > 1 {
-            cost.copied += self.bytes();
+            *copied += self.node.own_bytes();
         }
         Rc::make_mut(&mut self.node)
     }
@@ -425,84 +415,117 @@ impl<C: Chunk> Branch<C> {
     fn change<R>(
         &mut self,
         at: At<'_, C::Key>,
-        cost: &mut Cost,
+        copied: &mut usize,
         work: impl FnOnce(&mut C, usize) -> (usize, R),
     ) -> (R, Vec<Branch<C>>) {
-        let before = self.node.bytes();
         let mut more = Vec::new();
-        let result = match self.node_mut(cost) {
+        let (result, first) = match self.node_mut(copied) {
             Node::Leaf(chunk) => {
                 let position = if let At::Position(position) = at { position } else { 0 };
                 let (near, result) = work(chunk, position);
                 split(chunk, near, &mut more);
-                let len = chunk.len();
-                let first = (near == 0 && len > 0).then(|| chunk.first());
-                self.len = len;
-                if let Some(first) = first {
-                    self.first = first;
-                }
-                result
+                (result, (near == 0 && !chunk.is_empty()).then(|| chunk.first()))
             }
             Node::Inner(branches) => {
                 let (index, passed) = at.choose(branches);
                 let child = branches.get_mut(index).expect("a branch that was chosen");
-                let (result, new) = child.change(at.within(passed), cost, work);
+                let (result, new) = child.change(at.within(passed), copied, work);
                 let (emptied, added) = (child.len == 0, new.len());
                 if emptied {
-                    cost.bytes = cost.bytes.wrapping_sub(child.bytes());
                     branches.remove(index);
                 }
-                branches.splice(index + usize::from(!emptied)..index + usize::from(!emptied), new);
+                let next = index + usize::from(!emptied);
+                branches.splice(next..next, new);
                 if !emptied && added == 0 {
-                    join(branches, index, cost);
+                    join(branches, index, copied);
                 }
                 if branches.len() > FANOUT {
                     let at_end = index + added + 1 >= branches.len();
                     let rest = branches.split_off(if at_end { FANOUT } else { FANOUT / 2 });
                     more = layer(rest);
                 }
-                let len = branches.iter().map(|branch| branch.len).sum();
-                let first = branches.first().filter(|_| index == 0).map(|it| it.first.clone());
-                self.len = len;
-                if let Some(first) = first {
-                    self.first = first;
-                }
-                result
+                (result, branches.first().filter(|_| index == 0).map(|it| it.first.clone()))
             }
         };
-        let added = more.iter().map(Branch::bytes).sum::<usize>();
-        let grown = self.node.bytes().wrapping_sub(before).wrapping_add(added);
-        cost.bytes = cost.bytes.wrapping_add(grown);
+        self.recount();
+        if let Some(first) = first {
+            self.first = first;
+        }
         (result, more)
     }
 
-    /// Appends a leaf at the end of what is below; the node that has to follow this one.
-    fn push(&mut self, leaf: Branch<C>, cost: &mut Cost) -> Option<Branch<C>> {
-        let len = leaf.len;
-        let Node::Inner(branches) = self.node_mut(cost) else { return Some(leaf) };
-        let last = branches.last_mut().expect("an inner node has branches");
-        let Some(new) = last.push(leaf, cost) else {
-            self.len += len;
-            return None;
-        };
-        if branches.len() == FANOUT {
-            let next = Branch::inner(vec![new]);
-            cost.bytes = cost.bytes.wrapping_add(next.bytes());
-            return Some(next);
+    /// Removes elements, not all; nodes of which nothing is left go to `remains`.
+    fn remove(&mut self, from: usize, to: usize, copied: &mut usize, remains: &mut Remains<C>) {
+        if from == 0 && to >= self.len {
+            remains.nodes.push(Rc::clone(&self.node));
+            self.len = 0;
+            return;
         }
-        branches.push(new);
-        self.len += len;
-        None
+        let first = match self.node_mut(copied) {
+            Node::Leaf(chunk) => {
+                let rest = (to < chunk.len()).then(|| chunk.split_off(to));
+                match (from, rest) {
+                    (0, rest) => *chunk = rest.unwrap_or_default(),
+                    (from, rest) => {
+                        drop(chunk.split_off(from));
+                        rest.iter().for_each(|rest| chunk.append(rest));
+                    }
+                }
+                chunk.first()
+            }
+            Node::Inner(branches) => {
+                let mut start = 0;
+                for branch in branches.iter_mut() {
+                    let (begin, end) = (start, start + branch.len);
+                    start = end;
+                    if begin < to && from < end {
+                        branch.remove(from.saturating_sub(begin), to - begin, copied, remains);
+                    }
+                }
+                branches.retain(|branch| branch.len > 0);
+                branches.first().expect("not all were removed").first.clone()
+            }
+        };
+        self.recount();
+        self.first = first;
+    }
+
+    /// Appends a leaf at the end of what is below; the node that has to follow this one.
+    fn push(&mut self, leaf: Branch<C>, copied: &mut usize) -> Option<Branch<C>> {
+        let Node::Inner(branches) = self.node_mut(copied) else { return Some(leaf) };
+        let last = branches.last_mut().expect("an inner node has branches");
+        let mut next = None;
+        if let Some(new) = last.push(leaf, copied) {
+            if branches.len() < FANOUT {
+                branches.push(new);
+            } else {
+                next = Some(Branch::inner(vec![new]));
+            }
+        }
+        self.recount();
+        next
     }
 }
 
 impl<C: Chunk> Node<C> {
-    /// Memory that it holds beside itself, without its branches, which count for themselves.
-    fn bytes(&self) -> usize {
+    /// Elements in it, and memory of it and all that is below.
+    fn count(&self) -> (usize, usize) {
+        let own = size_of::<Branch<C>>() + 2 * size_of::<usize>() + size_of::<Node<C>>();
         match self {
-            Node::Leaf(chunk) => chunk.bytes(),
-            Node::Inner(_) => 0,
+            Node::Leaf(chunk) => (chunk.len(), own + chunk.bytes()),
+            Node::Inner(branches) => {
+                branches.iter().fold((0, own), |(len, bytes), it| (len + it.len, bytes + it.bytes))
+            }
         }
+    }
+
+    /// Memory of a copy of it.
+    fn own_bytes(&self) -> usize {
+        size_of::<Node<C>>()
+            + match self {
+                Node::Leaf(chunk) => chunk.weight(),
+                Node::Inner(branches) => size_of_val(branches.as_slice()),
+            }
     }
 }
 
@@ -544,10 +567,10 @@ fn layer<C: Chunk>(mut branches: Vec<Branch<C>>) -> Vec<Branch<C>> {
 }
 
 /// Joins a sparse node with a neighbour if both together are not nearly full.
-fn join<C: Chunk>(branches: &mut Vec<Branch<C>>, index: usize, cost: &mut Cost) {
+fn join<C: Chunk>(branches: &mut Vec<Branch<C>>, index: usize, copied: &mut usize) {
     let Some(branch) = branches.get(index) else { return };
-    let (weight, max) = (branch.weight(), branch.weight_max());
-    if weight >= max / 4 {
+    let max = branch.weight_max();
+    if branch.weight() >= max / 4 {
         return;
     }
     for left in [Some(index), index.checked_sub(1)].into_iter().flatten() {
@@ -555,15 +578,13 @@ fn join<C: Chunk>(branches: &mut Vec<Branch<C>>, index: usize, cost: &mut Cost) 
         if one.weight() + two.weight() > max / 4 * 3 {
             continue;
         }
-        let before = one.bytes().wrapping_add(two.bytes());
-        one.len += two.len;
         let next = Rc::clone(&two.node);
-        match (one.node_mut(cost), &*next) {
+        match (one.node_mut(copied), &*next) {
             (Node::Leaf(chunk), Node::Leaf(next)) => chunk.append(next),
             (Node::Inner(branches), Node::Inner(next)) => branches.extend_from_slice(next),
             _ => unreachable!("neighbours are of one depth"),
         }
-        cost.bytes = cost.bytes.wrapping_add(one.bytes().wrapping_sub(before));
+        one.recount();
         branches.remove(left + 1);
         return;
     }

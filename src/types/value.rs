@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::types::hash::Hash;
+use crate::types::list::List;
 use crate::types::rope::Rope;
 
 /// A value that does not lie in the table's arena. What can be big is shared with a snapshot in
@@ -16,6 +17,8 @@ pub enum Value {
     Rope(Rc<RefCell<Rope>>),
     /// A hash.
     Hash(Hash),
+    /// A list.
+    List(List),
 }
 
 /// The type of a value, as TYPE names it.
@@ -25,6 +28,14 @@ pub enum Kind {
     String,
     /// `hash`
     Hash,
+    /// `list`
+    List,
+    /// `set`
+    Set,
+    /// `zset`
+    Zset,
+    /// `stream`
+    Stream,
 }
 
 /// How a value is stored, in the words that OBJECT ENCODING uses.
@@ -36,14 +47,18 @@ pub enum Encoding {
     Embstr,
     /// Any other string.
     Raw,
-    /// A small hash (also list, set, sorted set later).
+    /// A small hash, set or sorted set.
     Listpack,
     /// A set of a few integers.
     Intset,
     /// A big hash or set.
     Hashtable,
+    /// A list.
+    Quicklist,
     /// A big sorted set.
     Skiplist,
+    /// A stream.
+    Stream,
 }
 
 impl Kind {
@@ -52,6 +67,10 @@ impl Kind {
         match self {
             Kind::String => "string",
             Kind::Hash => "hash",
+            Kind::List => "list",
+            Kind::Set => "set",
+            Kind::Zset => "zset",
+            Kind::Stream => "stream",
         }
     }
 }
@@ -63,6 +82,7 @@ impl Value {
             Value::Str(bytes) => bytes.len(),
             Value::Rope(rope) => rope.borrow().bytes(),
             Value::Hash(hash) => hash.bytes(),
+            Value::List(list) => list.bytes(),
         }
     }
 
@@ -71,6 +91,16 @@ impl Value {
         match self {
             Value::Str(_) | Value::Rope(_) => Kind::String,
             Value::Hash(_) => Kind::Hash,
+            Value::List(_) => Kind::List,
+        }
+    }
+
+    /// Is it a collection without elements? Such a one is removed from its key.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Value::Str(_) | Value::Rope(_) => false,
+            Value::Hash(hash) => hash.is_empty(),
+            Value::List(list) => list.is_empty(),
         }
     }
 }
@@ -85,7 +115,9 @@ impl Encoding {
             Encoding::Listpack => "listpack",
             Encoding::Intset => "intset",
             Encoding::Hashtable => "hashtable",
+            Encoding::Quicklist => "quicklist",
             Encoding::Skiplist => "skiplist",
+            Encoding::Stream => "stream",
         }
     }
 }

@@ -382,6 +382,8 @@ fn scan_returns_what_stays() {
 struct Loader<'a> {
     to: &'a mut Keyspace,
     late: Vec<(u64, u64, Vec<u8>, Vec<u8>)>,
+    /// The value that is open comes in parts, which keep their order.
+    in_order: bool,
 }
 
 impl Sink for Loader<'_> {
@@ -393,12 +395,19 @@ impl Sink for Loader<'_> {
             Item::Small { db, key, deadline, value: Small::Hash(flat) } => {
                 self.to.load_hash(db, key, deadline, flat.pairs())
             }
+            Item::Small { db, key, deadline, value: Small::Whole(kind, bytes) } => {
+                self.to.load_whole(db, key, deadline, kind, bytes)
+            }
             Item::Open { id, db, key, deadline, shape } => {
+                self.in_order = matches!(shape, Shape::Parts { .. });
                 self.to.load_open(id, db, key, deadline, shape)
             }
             Item::Field { id, field, value } => {
                 self.late.push((id, 0, field.to_vec(), value.to_vec()));
                 Ok(())
+            }
+            Item::Chunk { id, offset, bytes } if self.in_order => {
+                self.to.load_chunk(id, offset, bytes)
             }
             Item::Chunk { id, offset, bytes } => {
                 self.late.push((id, offset, Vec::new(), bytes.to_vec()));
@@ -428,7 +437,7 @@ fn loads_what_a_snapshot_wrote() {
         to.load_expect(Db(0), expected);
         to.load_expect(Db(1), expected);
         assert!(from.cut());
-        let mut loader = Loader { to: &mut to, late: Vec::new() };
+        let mut loader = Loader { to: &mut to, late: Vec::new(), in_order: false };
         while from.snapshot_step(&mut loader, Budget::default()) == Step::More {}
         assert_eq!(to.load_unfinished(), 0);
         to.begin(Millis(4000), Lsn(1));

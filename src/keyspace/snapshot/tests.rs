@@ -10,12 +10,14 @@ use crate::base::table::Table;
 use crate::keyspace::item::Shape;
 use crate::keyspace::keyspace::{Expiry, Settings, WrongType};
 use crate::types::hash::Limits;
+use crate::types::packed::elements;
 use crate::types::value::Kind;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Val {
     Str(Vec<u8>),
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    List(Vec<Vec<u8>>),
 }
 
 type Name = (u16, Vec<u8>);
@@ -65,6 +67,7 @@ impl Sink for Collected {
                         let pair = |(f, v): (&[u8], &[u8])| (f.to_vec(), v.to_vec());
                         Val::Hash(flat.pairs().map(pair).collect())
                     }
+                    Small::Whole(kind, bytes) => of_parts(kind, &[bytes.to_vec()]),
                 };
                 self.finish((db.0, key.to_vec()), value, deadline.map(|at| at.0));
             }
@@ -90,6 +93,12 @@ impl Sink for Collected {
                         assert_eq!(fields, fragments.fields.len() as u64);
                         Val::Hash(fragments.fields)
                     }
+                    Shape::Parts { kind, elements } => {
+                        let parts: Vec<_> = fragments.chunks.into_values().collect();
+                        let value = of_parts(kind, &parts);
+                        assert_eq!(value.len() as u64, elements);
+                        value
+                    }
                     Shape::Rope { bytes } => {
                         let mut whole = Vec::new();
                         for (offset, chunk) in fragments.chunks {
@@ -102,6 +111,27 @@ impl Sink for Collected {
                 };
                 self.finish(fragments.name, value, fragments.deadline);
             }
+        }
+    }
+}
+
+/// The value that parts make.
+fn of_parts(kind: Kind, parts: &[Vec<u8>]) -> Val {
+    match kind {
+        Kind::List => {
+            let elements = parts.iter().flat_map(|part| elements(part).map(<[u8]>::to_vec));
+            Val::List(elements.collect())
+        }
+        _ => unreachable!("{kind:?} does not come in parts"),
+    }
+}
+
+impl Val {
+    fn len(&self) -> usize {
+        match self {
+            Val::Str(bytes) => bytes.len(),
+            Val::Hash(hash) => hash.len(),
+            Val::List(list) => list.len(),
         }
     }
 }
@@ -167,7 +197,7 @@ impl Twin {
         match self.model.get(name) {
             None => Ok(None),
             Some((Val::Str(bytes), _)) => Ok(Some(bytes.clone())),
-            Some((Val::Hash(_), _)) => Err(WrongType),
+            Some(_) => Err(WrongType),
         }
     }
 
@@ -192,7 +222,8 @@ impl Twin {
                 assert_eq!(self.keys.append(db, &key, &tail), expected);
             }
             35..42 => self.set_range(db, key),
-            42..66 => self.change_hash(db, key),
+            42..55 => self.change_hash(db, key),
+            55..66 => self.change_list(db, key),
             66..72 => {
                 let there = self.open(&name);
                 self.model.remove(&name);
@@ -342,6 +373,54 @@ impl Twin {
         }
     }
 
+    fn change_list(&mut self, db: Db, key: Vec<u8>) {
+        let name = (db.0, key.clone());
+        let there = self.open(&name);
+        let held = self.model.get(&name).cloned();
+        let Some((Val::List(mut list), deadline)) = held.or(Some((Val::List(Vec::new()), None)))
+        else {
+            assert!(self.keys.list_mut(db, &key).is_err());
+            assert!(self.keys.list_or_new(db, &key).is_err());
+            return;
+        };
+        let changes: Vec<_> = (0..self.prng.below(if self.fields > 100 { 300 } else { 8 }))
+            .map(|_| (self.prng.next() as usize, self.prng.below(9), self.value()))
+            .collect();
+        let mut open = if there {
+            self.keys.list_mut(db, &key).unwrap().unwrap()
+        } else {
+            self.keys.list_or_new(db, &key).unwrap()
+        };
+        for (at, what, value) in changes {
+            let at = at % (list.len() + 1);
+            match what {
+                0 => {
+                    let to = list.len().min(at + 5);
+                    open.remove(at, to);
+                    list.drain(at..to);
+                }
+                1 if at < list.len() => {
+                    open.replace(at, &value);
+                    list[at] = value;
+                }
+                2..=5 => {
+                    open.insert(usize::MAX, &value);
+                    list.push(value);
+                }
+                _ => {
+                    open.insert(at, &value);
+                    list.insert(at, value);
+                }
+            }
+        }
+        assert!(open.list().iter_from(0).eq(&list));
+        drop(open);
+        self.model.insert(name.clone(), (Val::List(list.clone()), deadline));
+        if list.is_empty() {
+            self.model.remove(&name);
+        }
+    }
+
     fn swap(&mut self, a: u16, b: u16) {
         self.keys.swap(Db(a), Db(b));
         let swapped = |db| {
@@ -376,6 +455,10 @@ impl Twin {
                     assert!(found.insert(field.to_vec(), value.to_vec()).is_none());
                 });
                 assert_eq!(found, hash);
+            }
+            Some((Val::List(list), _)) => {
+                assert_eq!(self.keys.kind(db, key), Some(Kind::List));
+                assert!(self.keys.list(db, key).unwrap().unwrap().iter_from(0).eq(&list));
             }
         }
     }

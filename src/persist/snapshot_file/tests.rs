@@ -21,6 +21,7 @@ enum Owned {
     Expect(u16, u64),
     Str(u16, Vec<u8>, Option<u64>, Vec<u8>),
     Hash(u16, Vec<u8>, Option<u64>, Vec<(Vec<u8>, Vec<u8>)>),
+    Whole(u16, Vec<u8>, Option<u64>, Kind, Vec<u8>),
     Open(u64, u16, Vec<u8>, Option<u64>, Kind, u64),
     Field(u64, Vec<u8>, Vec<u8>),
     Chunk(u64, u64, Vec<u8>),
@@ -37,6 +38,9 @@ fn own(item: Item<'_>) -> Owned {
             let pairs = pairs.map(|(field, value)| (field.to_vec(), value.to_vec())).collect();
             Owned::Hash(place.db.0, key(place), at(place), pairs)
         }
+        Item::Whole { place, kind, bytes } => {
+            Owned::Whole(place.db.0, key(place), at(place), kind, bytes.to_vec())
+        }
         Item::Open { id, place, kind, size } => {
             Owned::Open(id, place.db.0, key(place), at(place), kind, size)
         }
@@ -51,6 +55,9 @@ fn put(w: &mut ChunkWriter, item: &Owned) {
     match item {
         Owned::Expect(db, keys) => w.expect(Db(*db), *keys),
         Owned::Str(db, key, deadline, value) => w.string(Db(*db), key, at(deadline), value),
+        Owned::Whole(db, key, deadline, kind, bytes) => {
+            w.whole(Db(*db), key, at(deadline), (*kind, bytes));
+        }
         Owned::Hash(db, key, deadline, pairs) => {
             let pairs = pairs.iter().map(|(field, value)| (&field[..], &value[..]));
             w.hash(Db(*db), key, at(deadline), pairs);
@@ -114,6 +121,8 @@ fn small() -> Vec<Owned> {
         Owned::Chunk(u64::MAX, 1 << 29, b"middle".to_vec()),
         Owned::Close(9),
         Owned::Close(u64::MAX),
+        Owned::Whole(0, b"list".to_vec(), Some(7), Kind::List, b"\x01\x00\x01a".to_vec()),
+        Owned::Open(10, 0, b"long list".to_vec(), None, Kind::List, 3),
         Owned::Hash(0, b"empty".to_vec(), None, vec![]),
     ]
 }
