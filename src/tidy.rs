@@ -20,7 +20,6 @@ const RATCHET: &[(&str, &str, usize, &str)] = &[
     ("src/persist/payload.rs", "layers", 1, "reads arguments out of a record"),
     ("src/persist/segment.rs", "layers", 1, "appends arguments as RESP"),
     // The tool prints ids and sizes of files.
-    ("src/bin/check.rs", "layers", 2, "ids and sizes of what it prints"),
     // A future of the pool or of a ticket is awaited by tasks that know no core.
     ("src/server/elsewhere.rs", "banned", 1, "counts what a thread awaits, for its ring"),
     // Only in tests and in the simulation: a switch that no signature of the product should carry.

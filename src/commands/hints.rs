@@ -69,6 +69,7 @@ fn group_category(command: &Command) -> Option<&'static str> {
     match command.docs.group {
         "string" => Some("string"),
         "hash" => Some("hash"),
+        "list" => Some("list"),
         "generic" => Some("keyspace"),
         "connection" => Some("connection"),
         "transactions" => Some("transaction"),
@@ -91,12 +92,13 @@ fn contains(names: &str, name: &str) -> bool {
 const ACCESS: Lists = &[
     (
         &["RO"],
-        "exists hexists hlen hstrlen object|encoding object|freq object|idletime \
+        "exists hexists hlen hstrlen llen object|encoding object|freq object|idletime \
          object|refcount strlen touch type watch memory|usage",
     ),
     (
         &["RO access"],
-        "dump expiretime get getrange hget hgetall hkeys hmget hrandfield hscan hvals lcs mget \
+        "dump expiretime get getrange hget hgetall hkeys hmget hrandfield hscan hvals lcs lindex \
+         lpos lrange mget \
          pexpiretime pttl substr ttl debug|object debug|digest-value \
          debug|htstats-key debug|listpack debug|sdslen",
     ),
@@ -104,16 +106,17 @@ const ACCESS: Lists = &[
         &["RW access update"],
         "decr decrby getex getset hincrby hincrbyfloat incr incrby incrbyfloat move",
     ),
-    (&["RW update"], "expire expireat hmset hset persist pexpire pexpireat setrange"),
+    (&["RW update"], "expire expireat hmset hset lset persist pexpire pexpireat setrange"),
     (&["RW access update variable_flags"], "set"),
-    (&["RW insert"], "append hsetnx"),
-    (&["RW access delete"], "getdel"),
-    (&["RW delete"], "hdel"),
+    (&["RW insert"], "append hsetnx linsert lpush lpushx rpush rpushx"),
+    (&["RW access delete"], "getdel lmpop lpop rpop"),
+    (&["RW delete"], "hdel lrem ltrim"),
     (&["RM delete"], "del unlink"),
     (&["OW update"], "mset psetex restore setex"),
     (&["OW insert"], "msetnx setnx"),
     (&["not_key"], "spublish ssubscribe sunsubscribe"),
     (&["RO access", "OW update"], "copy"),
+    (&["RW access delete", "RW insert"], "lmove rpoplpush"),
     (&["RW access delete", "OW update"], "rename"),
     (&["RW access delete", "OW insert"], "renamenx"),
 ];

@@ -19,6 +19,8 @@ pub mod key;
 #[cfg(test)]
 mod kit;
 pub mod lcs;
+pub mod list;
+pub mod list_move;
 pub mod object;
 pub mod order;
 pub mod parse;

@@ -8,7 +8,8 @@ use crate::commands::parse::is;
 use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
     absent, admin, client, command, connection, database, debugging, expire, hash, hash_random,
-    key, lcs, object, pubsub, scan, string, string_number, string_range, transaction,
+    key, lcs, list, list_move, object, pubsub, scan, string, string_number, string_range,
+    transaction,
 };
 use crate::resp::args::Args;
 use crate::resp::error::Error;
@@ -21,6 +22,8 @@ pub const COMMANDS: &[&[Command]] = &[
     lcs::ROWS,
     hash::ROWS,
     hash_random::ROWS,
+    list::ROWS,
+    list_move::ROWS,
     key::ROWS,
     expire::ROWS,
     scan::ROWS,

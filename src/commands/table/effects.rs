@@ -19,7 +19,8 @@ const BEFORE: &str = "set s 5
     set t text
     set mortal x
     expire mortal 100
-    hset h f 5 g text";
+    hset h f 5 g text
+    rpush l a b a c";
 
 /// Requests by what they are to do. Every row that runs on a keyspace has one in its list.
 const CHANGES: &str = "append s x
@@ -44,6 +45,22 @@ const CHANGES: &str = "append s x
     incr s
     incrby s 2
     incrbyfloat s 1.5
+    linsert l before b x
+    lmove l other left right
+    lmove l l left right
+    lmpop 2 nothing l right count 2
+    lpop l
+    lpop l 9
+    lpush l x y
+    lpush new x
+    lpushx l x
+    lrem l -1 a
+    lset l 1 x
+    ltrim l 1 2
+    rpop l 2
+    rpoplpush l other
+    rpush l x
+    rpushx l x
     move s 1
     mset s 1 new 2
     msetnx new 1 newer 2
@@ -86,6 +103,10 @@ const READS: &str = "dbsize
     hvals h
     keys *
     lcs s t
+    lindex l 1
+    llen l
+    lpos l a rank -1
+    lrange l 0 -1
     memory usage s
     mget s t
     object encoding s
@@ -112,6 +133,16 @@ const NOTHING: &str = "copy nothing new
     getex s
     hdel h nothing
     hsetnx h f 1
+    linsert l before nothing x
+    lmove nothing l left left
+    lmpop 1 nothing left
+    lpop nothing
+    lpushx nothing x
+    lrem l 0 nothing
+    ltrim l 0 -1
+    rpop l 0
+    rpoplpush nothing l
+    rpushx nothing x
     move nothing 1
     msetnx s 1 new 2
     persist s

@@ -79,6 +79,24 @@ pub const HASHES: &[&str] = &[
     "HRANDFIELD k ?i ?WITHVALUES ?v",
 ];
 
+pub const LISTS: &[&str] = &[
+    "(LPUSH|RPUSH) k +v",
+    "(LPUSH|RPUSH) k +v",
+    "(LPUSHX|RPUSHX) k +v",
+    "(LPOP|RPOP) k ?i ?v",
+    "LLEN k",
+    "LINDEX k i",
+    "LSET k i v",
+    "LRANGE k i i",
+    "LTRIM k i i",
+    "LREM k i v",
+    "LINSERT k (BEFORE|AFTER|v) v v",
+    "LPOS k v ?(RANK i) ?(COUNT i) ?(MAXLEN i) ?v",
+    "LMOVE k k (LEFT|RIGHT) (LEFT|RIGHT|v)",
+    "RPOPLPUSH k k",
+    "LMPOP (1|2|i) k ?k (LEFT|RIGHT|v) ?(COUNT i)",
+];
+
 /// Commands that are rare because they end what the others have built up.
 pub const RARE: &[&str] = &["FLUSHDB ?(ASYNC|SYNC|v)", "FLUSHALL ?SYNC", "SELECT (0|0|0|1|2|15|x)"];
 
@@ -94,8 +112,9 @@ impl Grower {
     pub fn command(&mut self) -> Vec<Vec<u8>> {
         let list = match self.prng.below(100) {
             0..40 => STRINGS,
-            40..65 => HASHES,
-            65..99 => KEYS,
+            40..55 => HASHES,
+            55..70 => LISTS,
+            70..99 => KEYS,
             _ => RARE,
         };
         let template = list[self.prng.below(list.len() as u64) as usize];

@@ -15,6 +15,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("strings", include_str!("scripts/strings.txt")),
     ("keys", include_str!("scripts/keys.txt")),
     ("hashes", include_str!("scripts/hashes.txt")),
+    ("lists", include_str!("scripts/lists.txt")),
 ];
 
 /// One line that is a command.

@@ -234,9 +234,10 @@ impl Generator {
 
     fn word(&mut self, kind: &str) -> Vec<u8> {
         match kind {
-            "ks" => self.key(80),
-            "kh" => self.key(10),
-            "ka" => self.key(50),
+            "ks" => self.key('s', 70),
+            "kh" => self.key('h', 85),
+            "kl" => self.key('l', 85),
+            "ka" => self.key('s', 20),
             "=" => self.last_key.clone(),
             "=h" => self.last_field.clone(),
             "h" => {
@@ -297,12 +298,14 @@ impl Generator {
 
     /// A key that usually holds a string, in so many of a hundred cases; else one that usually
     /// holds a hash.
-    fn key(&mut self, strings: u64) -> Vec<u8> {
+    /// A key that mostly holds the type of this letter.
+    fn key(&mut self, kind: char, percent: u64) -> Vec<u8> {
         self.last_key = match self.prng.below(40) {
             0 => self.pick(&["", "a key", "\r\n", "{t}1", "{t}2", "{t", "k\0k"]),
             1 => vec![b'K'; 300],
             _ => {
-                let kind = if self.prng.chance(strings, 100) { 's' } else { 'h' };
+                let any = ['s', 'h', 'l'][self.prng.below(3) as usize];
+                let kind = if self.prng.chance(percent, 100) { kind } else { any };
                 format!("{kind}{}", self.prng.below(7)).into_bytes()
             }
         };
