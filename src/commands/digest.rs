@@ -8,6 +8,7 @@
 use sha1::{Digest as _, Sha1};
 
 use crate::base::ids::Db;
+use crate::base::number::push_double_digits;
 use crate::commands::scan::every_key;
 use crate::keyspace::keyspace::Keyspace;
 use crate::types::value::Kind;
@@ -86,7 +87,18 @@ pub fn put_value(digest: &mut Digest, keys: &mut Keyspace, db: Db, key: &[u8]) {
                 list.iter_from(0).for_each(|element| digest.chain(element));
             }
         }
-        Kind::Set | Kind::Zset | Kind::Stream => {}
+        Kind::Zset => {
+            if let Ok(Some(zset)) = keys.zset(db, key) {
+                for (score, member) in zset.upwards(0) {
+                    let (mut pair, mut digits) = (Digest::default(), Vec::new());
+                    push_double_digits(&mut digits, score);
+                    pair.chain(member);
+                    pair.chain(&digits);
+                    digest.add(&pair.0);
+                }
+            }
+        }
+        Kind::Set | Kind::Stream => {}
     }
     if keys.deadline(db, key).flatten().is_some() {
         digest.add(b"!!expire!!");

@@ -70,6 +70,8 @@ fn group_category(command: &Command) -> Option<&'static str> {
         "string" => Some("string"),
         "hash" => Some("hash"),
         "list" => Some("list"),
+        "sorted-set" => Some("sortedset"),
+        "geo" => Some("geo"),
         "generic" => Some("keyspace"),
         "connection" => Some("connection"),
         "transactions" => Some("transaction"),
@@ -119,6 +121,20 @@ const ACCESS: Lists = &[
     (&["RW access delete", "RW insert"], "lmove rpoplpush"),
     (&["RW access delete", "OW update"], "rename"),
     (&["RW access delete", "OW insert"], "renamenx"),
+    // Sorted sets.
+    (&["RO"], "zcard"),
+    (
+        &["RO access"],
+        "geodist geohash geopos georadius_ro georadiusbymember_ro geosearch zcount zdiff zinter \
+         zintercard zlexcount zmscore zrandmember zrange zrangebylex zrangebyscore zrank \
+         zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore zunion",
+    ),
+    (&["RW access update"], "zincrby"),
+    (&["RW update"], "geoadd zadd"),
+    (&["RW access delete"], "zmpop zpopmax zpopmin"),
+    (&["RW delete"], "zrem zremrangebylex zremrangebyrank zremrangebyscore"),
+    (&["OW update", "RO access"], "geosearchstore zdiffstore zinterstore zrangestore zunionstore"),
+    (&["RO access", "OW update", "OW update"], "georadius georadiusbymember"),
 ];
 
 const TIPS: Lists = &[
@@ -160,7 +176,7 @@ const TIPS: Lists = &[
     (
         &["nondeterministic_output"],
         "client|info client|list dump hrandfield hscan lastsave object|encoding object|freq \
-         object|idletime object|refcount pttl time ttl",
+         object|idletime object|refcount pttl time ttl zrandmember zscan",
     ),
 ];
 

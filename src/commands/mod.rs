@@ -11,6 +11,8 @@ pub mod debug;
 pub mod debugging;
 pub mod digest;
 pub mod expire;
+pub mod geo;
+pub mod geo_search;
 pub mod hash;
 pub mod hash_random;
 pub mod hints;
@@ -35,6 +37,11 @@ pub mod string_number;
 pub mod string_range;
 pub mod table;
 pub mod transaction;
+pub mod zset;
+pub mod zset_algebra;
+pub mod zset_pop;
+pub mod zset_range;
+pub mod zset_reply;
 
 #[cfg(test)]
 mod tests;

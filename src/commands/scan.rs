@@ -37,6 +37,8 @@ pub enum Scanned {
     Keys,
     /// A hash.
     Hash,
+    /// A sorted set.
+    Scores,
 }
 
 /// The options of a SCAN command.

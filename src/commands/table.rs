@@ -7,9 +7,9 @@ use crate::commands::index::Index;
 use crate::commands::parse::is;
 use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
-    absent, admin, client, command, connection, database, debugging, expire, hash, hash_random,
-    key, lcs, list, list_move, object, pubsub, scan, string, string_number, string_range,
-    transaction,
+    absent, admin, client, command, connection, database, debugging, expire, geo, geo_search, hash,
+    hash_random, key, lcs, list, list_move, object, pubsub, scan, string, string_number,
+    string_range, transaction, zset, zset_algebra, zset_pop, zset_range,
 };
 use crate::resp::args::Args;
 use crate::resp::error::Error;
@@ -24,6 +24,12 @@ pub const COMMANDS: &[&[Command]] = &[
     hash_random::ROWS,
     list::ROWS,
     list_move::ROWS,
+    zset::ROWS,
+    zset_range::ROWS,
+    zset_pop::ROWS,
+    zset_algebra::ROWS,
+    geo::ROWS,
+    geo_search::ROWS,
     key::ROWS,
     expire::ROWS,
     scan::ROWS,

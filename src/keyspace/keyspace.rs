@@ -18,9 +18,11 @@ use crate::types::list::List;
 use crate::types::rope::{ROPE_MIN, Rope};
 use crate::types::string::{Edited, StrRef};
 use crate::types::value::{Encoding, Kind, Value};
+use crate::types::zset::ZsetLimits;
 
 pub use crate::keyspace::hash_mut::HashMut;
 pub use crate::keyspace::list_mut::ListMut;
+pub use crate::keyspace::zset_mut::ZsetMut;
 
 /// Dirty marks: keys whose hashes agree in 14 bits share one, which only costs needless waiting.
 const STAMPS: usize = 1 << 14;
@@ -68,6 +70,8 @@ pub struct Settings {
     pub seed: u64,
     /// Up to what a hash is small.
     pub limits: Limits,
+    /// Up to what a sorted set is small.
+    pub zsets: ZsetLimits,
     /// How accesses are recorded.
     pub policy: Policy,
 }
@@ -126,7 +130,13 @@ pub struct Keyspace {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { databases: 16, seed: 0, limits: Limits::default(), policy: Policy::Lru }
+        Settings {
+            databases: 16,
+            seed: 0,
+            limits: Limits::default(),
+            zsets: ZsetLimits::default(),
+            policy: Policy::Lru,
+        }
     }
 }
 
@@ -160,8 +170,9 @@ impl Keyspace {
     }
 
     /// Changes what can change at run time: it applies to values as they are changed.
-    pub fn configure(&mut self, limits: Limits, policy: Policy) {
+    pub fn configure(&mut self, limits: Limits, zsets: ZsetLimits, policy: Policy) {
         self.settings.limits = limits;
+        self.settings.zsets = zsets;
         self.settings.policy = policy;
     }
 
@@ -268,6 +279,7 @@ impl Keyspace {
                     Value::Hash(Hash::Flat(_)) => Encoding::Listpack,
                     Value::Hash(Hash::Big(_)) => Encoding::Hashtable,
                     Value::List(_) => Encoding::Quicklist,
+                    Value::Zset(zset) => zset.encoding(),
                 };
                 (value.kind(), encoding, value.bytes() + size_of::<Value>())
             }
@@ -332,7 +344,7 @@ impl Keyspace {
 
     /// A key that has not expired.
     #[inline]
-    fn locate(&mut self, db: Db, key: &[u8]) -> Option<(Place, Meta)> {
+    pub(super) fn locate(&self, db: Db, key: &[u8]) -> Option<(Place, Meta)> {
         let hash = self.hasher.hash(key);
         self.observe(hash);
         let table = &self.database(db).table;

@@ -172,7 +172,9 @@ impl Keyspace {
                 (Body::Rope { chunks: BTreeMap::new(), hash, key: key.into(), deadline }, bytes)
             }
             Shape::Parts { kind, elements } => {
-                let building = Building::new(kind).ok_or(BadLoad::Kind)?;
+                let expected = elements.min(FIELDS_EXPECTED_MAX) as usize;
+                let building = Building::new(kind, &self.hasher, expected);
+                let building = building.ok_or(BadLoad::Kind)?;
                 (Body::Parts { next: 0, building, key: key.into(), deadline }, elements)
             }
         };

@@ -32,3 +32,4 @@ pub mod scan;
 pub mod snapshot;
 pub mod watch;
 pub mod write;
+mod zset_mut;

@@ -120,6 +120,7 @@ impl Keyspace {
             Value::Hash(Hash::Flat(flat)) => Value::Hash(Hash::Flat(flat.clone())),
             // A big one shares its nodes with the first until either changes.
             Value::List(list) => Value::List(list.clone()),
+            Value::Zset(zset) => Value::Zset(zset.copy(&self.hasher)),
             Value::Hash(Hash::Big(big)) => {
                 let big = big.borrow();
                 let mut copy = BigHash::new(self.hasher.clone(), big.len());

@@ -1,12 +1,14 @@
 //! A key as the smallest set of plain commands that makes it anew; a part of a value likewise.
 
 use crate::base::ids::Db;
+use crate::base::number::push_double;
 use crate::base::table::Stored;
 use crate::keyspace::keyspace::Keyspace;
 use crate::types::hash::Hash;
 use crate::types::packed::elements;
 use crate::types::string::StrRef;
 use crate::types::value::{Kind, Value};
+use crate::types::zset::packed::entries;
 
 /// Elements in one command, so that none is long (Redis' rewrite uses the same number).
 pub const BATCH: usize = 64;
@@ -44,7 +46,22 @@ pub fn rebuild_part(kind: Kind, key: &[u8], part: &[u8], each: &mut dyn FnMut(&[
                 each(&[&[&b"RPUSH"[..], key], batch].concat());
             }
         }
-        Kind::Set | Kind::Zset | Kind::Stream | Kind::String | Kind::Hash => {}
+        Kind::Zset => rebuild_zset(key, part, each),
+        Kind::Set | Kind::Stream | Kind::String | Kind::Hash => {}
+    }
+}
+
+fn rebuild_zset(key: &[u8], part: &[u8], each: &mut dyn FnMut(&[&[u8]])) {
+    let scored = |(score, member)| {
+        let mut digits = Vec::new();
+        push_double(&mut digits, score);
+        (digits, member)
+    };
+    let pairs: Vec<(Vec<u8>, &[u8])> = entries(part).map(scored).collect();
+    for batch in pairs.chunks(BATCH) {
+        let mut args: Vec<&[u8]> = vec![b"ZADD", key];
+        args.extend(batch.iter().flat_map(|(score, member)| [score, *member]));
+        each(&args);
     }
 }
 

@@ -77,6 +77,12 @@ impl Keyspace {
         true
     }
 
+    /// Removes the key if it has expired. A write does so with every key that it only reads: the
+    /// log then tells a replay, in which nothing expires, what the write did not see.
+    pub fn drop_expired(&mut self, db: Db, key: &[u8]) {
+        let _ = self.open(db, key);
+    }
+
     /// Sets or clears the deadline; says whether the key is there.
     pub fn set_deadline(&mut self, db: Db, key: &[u8], deadline: Option<Millis>) -> bool {
         let Ok((place, _)) = self.open(db, key) else { return false };

@@ -22,7 +22,7 @@ use crate::server::disk::{self, Blocks, DiskError, File, Open};
 use crate::server::log;
 use crate::server::recover::{self, Found};
 use crate::server::reshard;
-use crate::server::settings::{access_policy, hash_limits};
+use crate::server::settings::{access_policy, hash_limits, zset_limits};
 use crate::shard::fill::{self, BaseFill, LogFill};
 use crate::shard::shard::Shard;
 
@@ -33,6 +33,7 @@ pub fn empty_shard(id: ShardId, found: &Found, config: &Config) -> Shard {
         databases: config.databases,
         seed: hash.seed,
         limits: hash_limits(config),
+        zsets: zset_limits(config),
         policy: access_policy(config),
     });
     Shard::new(id, keys, hash.seed ^ found.database.run.0 as u64)

@@ -16,6 +16,7 @@ use crate::server::saver;
 use crate::server::shared::Settings;
 use crate::shard::gate::Promise;
 use crate::types::hash::Limits;
+use crate::types::zset::ZsetLimits;
 
 /// CONFIG SET: all pairs or none, on all cores.
 pub async fn set(core: &Rc<Core>, pairs: &[(String, Vec<u8>)]) -> Result<(), Error> {
@@ -60,7 +61,7 @@ async fn put_in_force(core: &Rc<Core>, config: &Config) {
 pub fn apply(core: &Rc<Core>) {
     let config = core.settings.borrow().config.clone();
     let mut shard = core.shard.borrow_mut();
-    shard.keys.configure(hash_limits(&config), access_policy(&config));
+    shard.keys.configure(hash_limits(&config), zset_limits(&config), access_policy(&config));
     if shard.log().is_some() {
         shard.gate.set_promise(aof::promise(config.appendfsync));
         shard.note_progress();
@@ -77,6 +78,14 @@ pub fn hash_limits(config: &Config) -> Limits {
     Limits {
         entries: config.hash_max_listpack_entries,
         value: config.hash_max_listpack_value as usize,
+    }
+}
+
+/// Up to what a sorted set is small.
+pub fn zset_limits(config: &Config) -> ZsetLimits {
+    ZsetLimits {
+        entries: config.zset_max_listpack_entries,
+        value: config.zset_max_listpack_value as usize,
     }
 }
 

@@ -4,16 +4,21 @@
 //! A *part* is the bytes of one chunk. The small form of the same type is *whole* bytes. Both are
 //! what snapshot files hold, so each type verifies what it is given.
 
+use crate::base::table::{KeyHasher, Table};
 use crate::types::list::List;
 use crate::types::packed::Packed;
 use crate::types::tree::{self, Leaf, Leaves, Tree};
 use crate::types::value::{Kind, Value};
+use crate::types::zset::packed::Packed as Scored;
+use crate::types::zset::{BigZset, Zset};
 
 /// A big value as it was when this was made; what was passed is let go.
 #[derive(Debug)]
 pub enum Parts {
     /// Of a list.
     List(Leaves<Packed>, Option<Leaf<Packed>>),
+    /// Of a sorted set.
+    Zset(Leaves<Scored>, Option<Leaf<Scored>>),
 }
 
 /// A big value that is being put together from its parts.
@@ -21,6 +26,8 @@ pub enum Parts {
 pub enum Building {
     /// A list.
     List(Tree<Packed>),
+    /// A sorted set.
+    Zset(Box<BigZset>),
 }
 
 /// What is left of a big value, to be freed bit by bit.
@@ -28,6 +35,8 @@ pub enum Building {
 pub enum Remains {
     /// Of a list.
     List(tree::Remains<Packed>),
+    /// Of a sorted set, whose table goes first.
+    Zset(Option<Table<()>>, tree::Remains<Scored>),
 }
 
 /// The bytes are not what the type's parts, or small values, look like.
@@ -39,6 +48,7 @@ impl Value {
     pub fn whole(&self) -> Option<&[u8]> {
         match self {
             Value::List(List::Small(bytes)) => Some(bytes),
+            Value::Zset(Zset::Packed(packed)) => Some(packed.as_bytes()),
             _ => None,
         }
     }
@@ -47,6 +57,7 @@ impl Value {
     pub fn take_whole(&mut self) -> Box<[u8]> {
         match self {
             Value::List(List::Small(bytes)) => std::mem::take(bytes),
+            Value::Zset(Zset::Packed(packed)) => std::mem::take(packed).into_bytes(),
             _ => Box::default(),
         }
     }
@@ -58,7 +69,11 @@ impl Value {
                 let packed = Packed::verified(bytes).filter(|packed| packed.get(0).is_some());
                 Ok(Value::List(List::of(packed.ok_or(BadPart)?)))
             }
-            Kind::String | Kind::Hash | Kind::Set | Kind::Zset | Kind::Stream => Err(BadPart),
+            Kind::Zset => {
+                let packed = Scored::read(bytes).filter(|packed| !packed.is_empty());
+                Ok(Value::Zset(Zset::Packed(packed.ok_or(BadPart)?)))
+            }
+            Kind::String | Kind::Hash | Kind::Set | Kind::Stream => Err(BadPart),
         }
     }
 
@@ -71,14 +86,21 @@ impl Value {
                 let (leaves, len) = (tree.as_ref().clone().into_leaves(), tree.len());
                 Some((Parts::List(leaves, None), len as u64))
             }
+            Value::Zset(Zset::Big(big)) => {
+                big.set_fragment(fragment);
+                let (leaves, len) = (big.tree().clone().into_leaves(), big.len());
+                Some((Parts::Zset(leaves, None), len as u64))
+            }
             _ => None,
         }
     }
 
     /// The parts of a big value in order.
     pub fn each_part(&self, each: &mut dyn FnMut(&[u8])) {
-        if let Value::List(List::Big(tree)) = self {
-            tree.chunks().for_each(|chunk| each(chunk.as_bytes()));
+        match self {
+            Value::List(List::Big(tree)) => tree.chunks().for_each(|one| each(one.as_bytes())),
+            Value::Zset(Zset::Big(big)) => big.tree().chunks().for_each(|one| each(one.as_bytes())),
+            _ => {}
         }
     }
 
@@ -86,7 +108,8 @@ impl Value {
     pub fn fragment(&self) -> Option<u64> {
         match self {
             Value::List(List::Big(tree)) => tree.fragment,
-            Value::Hash(_) | Value::Str(_) | Value::Rope(_) | Value::List(List::Small(_)) => None,
+            Value::Zset(Zset::Big(big)) => big.tree().fragment,
+            _ => None,
         }
     }
 
@@ -95,6 +118,7 @@ impl Value {
     pub fn take_copied(&mut self) -> usize {
         match self {
             Value::List(List::Big(tree)) => tree.take_copied(),
+            Value::Zset(Zset::Big(big)) => big.take_copied(),
             _ => 0,
         }
     }
@@ -103,6 +127,10 @@ impl Value {
     pub fn into_remains(self) -> Option<Remains> {
         match self {
             Value::List(List::Big(tree)) => Some(Remains::List(tree.into_remains())),
+            Value::Zset(Zset::Big(big)) => {
+                let (scores, tree) = big.into_parts();
+                Some(Remains::Zset(Some(scores), tree.into_remains()))
+            }
             _ => None,
         }
     }
@@ -118,6 +146,12 @@ impl Parts {
                 let bytes = leaf.chunk()?.as_bytes();
                 Some((bytes, if leaf.is_last() { bytes.len() } else { 0 }))
             }
+            Parts::Zset(leaves, now) => {
+                *now = leaves.next_leaf();
+                let leaf = now.as_ref()?;
+                let bytes = leaf.chunk()?.as_bytes();
+                Some((bytes, if leaf.is_last() { bytes.len() } else { 0 }))
+            }
         }
     }
 
@@ -125,16 +159,18 @@ impl Parts {
     pub fn into_remains(self) -> Remains {
         match self {
             Parts::List(leaves, _) => Remains::List(leaves.into_remains()),
+            Parts::Zset(leaves, _) => Remains::Zset(None, leaves.into_remains()),
         }
     }
 }
 
 impl Building {
-    /// An empty value of a type that has parts.
-    pub fn new(kind: Kind) -> Option<Building> {
+    /// An empty value of a type that has parts, which is about to get so many elements.
+    pub fn new(kind: Kind, hasher: &KeyHasher, expected: usize) -> Option<Building> {
         match kind {
             Kind::List => Some(Building::List(Tree::default())),
-            Kind::String | Kind::Hash | Kind::Set | Kind::Zset | Kind::Stream => None,
+            Kind::Zset => Some(Building::Zset(Box::new(BigZset::new(hasher.clone(), expected)))),
+            Kind::String | Kind::Hash | Kind::Set | Kind::Stream => None,
         }
     }
 
@@ -146,6 +182,10 @@ impl Building {
                 tree.push_chunk(packed.ok_or(BadPart)?);
                 Ok(())
             }
+            Building::Zset(big) => {
+                let chunk = Scored::read(part).ok_or(BadPart)?;
+                if big.push_chunk(chunk) { Ok(()) } else { Err(BadPart) }
+            }
         }
     }
 
@@ -153,6 +193,7 @@ impl Building {
     pub fn len(&self) -> u64 {
         match self {
             Building::List(tree) => tree.len() as u64,
+            Building::Zset(big) => big.len() as u64,
         }
     }
 
@@ -165,6 +206,7 @@ impl Building {
     pub fn finish(self) -> Value {
         match self {
             Building::List(tree) => Value::List(List::Big(Box::new(tree))),
+            Building::Zset(big) => Value::Zset(Zset::Big(big)),
         }
     }
 }
@@ -174,6 +216,15 @@ impl Remains {
     pub fn free_one(&mut self) -> Option<usize> {
         match self {
             Remains::List(remains) => remains.free_one(),
+            Remains::Zset(scores, remains) => {
+                let Some(table) = scores else { return remains.free_one() };
+                let before = table.footprint();
+                if !table.dismantle(drop) {
+                    *scores = None;
+                    return Some(before);
+                }
+                Some(before.saturating_sub(table.footprint()))
+            }
         }
     }
 }

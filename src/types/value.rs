@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::rope::Rope;
+use crate::types::zset::Zset;
 
 /// A value that does not lie in the table's arena. What can be big is shared with a snapshot in
 /// progress, so that the key can be changed, renamed or removed at any time.
@@ -19,6 +20,8 @@ pub enum Value {
     Hash(Hash),
     /// A list.
     List(List),
+    /// A sorted set.
+    Zset(Zset),
 }
 
 /// The type of a value, as TYPE names it.
@@ -83,6 +86,7 @@ impl Value {
             Value::Rope(rope) => rope.borrow().bytes(),
             Value::Hash(hash) => hash.bytes(),
             Value::List(list) => list.bytes(),
+            Value::Zset(zset) => zset.bytes(),
         }
     }
 
@@ -92,6 +96,7 @@ impl Value {
             Value::Str(_) | Value::Rope(_) => Kind::String,
             Value::Hash(_) => Kind::Hash,
             Value::List(_) => Kind::List,
+            Value::Zset(_) => Kind::Zset,
         }
     }
 
@@ -101,6 +106,7 @@ impl Value {
             Value::Str(_) | Value::Rope(_) => false,
             Value::Hash(hash) => hash.is_empty(),
             Value::List(list) => list.is_empty(),
+            Value::Zset(zset) => zset.is_empty(),
         }
     }
 }

@@ -85,7 +85,7 @@ impl Zset {
         let mut packed = Packed::default();
         let longest = members.clone().map(|(_, member)| member.len()).max().unwrap_or(0);
         if members.len() <= limits.entries.min(COUNT_MAX) && longest <= limits.value {
-            members.for_each(|(score, member)| packed.push(score, member));
+            members.for_each(|(score, member)| packed.push(score + 0.0, member));
             return Zset::Packed(packed);
         }
         let mut big = BigZset::new(hasher.clone(), members.len());
@@ -227,6 +227,8 @@ impl Zset {
         hasher: &KeyHasher,
     ) -> Change {
         if let Zset::Packed(packed) = self {
+            // As in Redis, only a big set tells -0 from 0.
+            let score = score + 0.0;
             let found = packed.find(member);
             if let Some((at, old)) = found {
                 if old == score {
@@ -298,6 +300,11 @@ impl BigZset {
     /// The members in order, for a snapshot's clone.
     pub fn tree(&self) -> &Tree<Packed> {
         &self.tree
+    }
+
+    /// Notes the number under which a snapshot writes it.
+    pub fn set_fragment(&mut self, fragment: u64) {
+        self.tree.fragment = Some(fragment);
     }
 
     /// Bytes that changes have copied since this was last asked, because a snapshot shares them.

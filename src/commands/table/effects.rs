@@ -20,7 +20,10 @@ const BEFORE: &str = "set s 5
     set mortal x
     expire mortal 100
     hset h f 5 g text
-    rpush l a b a c";
+    rpush l a b a c
+    zadd z 1 a 2 b 3 c
+    zadd y 5 b
+    geoadd geo 13.36 38.11 p 15.08 37.5 c";
 
 /// Requests by what they are to do. Every row that runs on a keyspace has one in its list.
 const CHANGES: &str = "append s x
@@ -78,7 +81,26 @@ const CHANGES: &str = "append s x
     swapdb 0 1
     expire s -1
     unlink s
-    unlink s t";
+    unlink s t
+    zadd z 4 a
+    zadd new 1 a
+    zadd z incr 2 b
+    zincrby z 1 a
+    zrem z a
+    zremrangebyrank z 0 1
+    zremrangebyscore z 1 2
+    zremrangebylex z - +
+    zpopmin z
+    zpopmax z 2
+    zmpop 2 new z min count 2
+    zrangestore new z 0 1
+    zunionstore new 2 z y
+    zinterstore z 2 z y
+    zdiffstore new 2 z y
+    geoadd geo 1 1 new
+    geosearchstore new geo fromlonlat 15 37 byradius 200 km
+    georadius geo 15 37 200 km store new
+    georadiusbymember geo p 200 km storedist new";
 
 const READS: &str = "dbsize
     debug digest
@@ -121,7 +143,32 @@ const READS: &str = "dbsize
     substr t 0 1
     touch s
     ttl mortal
-    type s";
+    type s
+    zcard z
+    zscore z a
+    zmscore z a x
+    zrank z b
+    zrevrank z b withscore
+    zcount z 1 2
+    zlexcount z - +
+    zscan z 0
+    zrange z 0 -1
+    zrevrange z 0 -1
+    zrangebyscore z 1 2
+    zrevrangebyscore z 2 1
+    zrangebylex z - +
+    zrevrangebylex z + -
+    zrandmember z 2
+    zunion 2 z y
+    zinter 2 z y
+    zdiff 2 z y
+    zintercard 2 z y
+    geodist geo p c
+    geohash geo p
+    geopos geo p
+    geosearch geo frommember p byradius 200 km
+    georadius_ro geo 15 37 200 km
+    georadiusbymember_ro geo p 200 km";
 
 /// Requests of writing commands that find nothing to do.
 const NOTHING: &str = "copy nothing new
@@ -151,7 +198,25 @@ const NOTHING: &str = "copy nothing new
     set nothing x xx
     setnx s x
     setrange t 1 _
-    unlink nothing";
+    unlink nothing
+    zadd z 1 a
+    zadd nothing xx 1 a
+    zincrby z 0 a
+    zrem z nothing
+    zremrangebyrank z 5 6
+    zremrangebyscore nothing 0 1
+    zremrangebylex nothing - +
+    zpopmin nothing
+    zpopmax z 0
+    zmpop 1 nothing max
+    zrangestore nothing nothing 0 1
+    zunionstore nothing 1 nothing
+    zinterstore nothing 2 z nothing
+    zdiffstore nothing 1 nothing
+    geoadd geo nx 1 1 p
+    geosearchstore nothing nothing fromlonlat 1 1 byradius 1 km
+    georadius geo 15 37 200 km
+    georadiusbymember geo p 200 km";
 
 struct Shard {
     keys: Keyspace,

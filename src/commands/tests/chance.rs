@@ -131,7 +131,7 @@ fn scans_find_everything_that_stays() {
 #[test]
 fn the_policy_decides_what_object_tells() {
     let mut bench = Bench::new(1);
-    bench.keys.configure(Settings::default().limits, Policy::Lfu);
+    bench.keys.configure(Settings::default().limits, Settings::default().zsets, Policy::Lfu);
     ask(&mut bench, "SET k v");
     assert!(matches!(ask(&mut bench, "OBJECT FREQ k"), Value::Integer(5..)));
     let refused = ask(&mut bench, "OBJECT IDLETIME k").to_string();

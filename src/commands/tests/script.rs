@@ -16,6 +16,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("keys", include_str!("scripts/keys.txt")),
     ("hashes", include_str!("scripts/hashes.txt")),
     ("lists", include_str!("scripts/lists.txt")),
+    ("sorted sets", include_str!("scripts/zsets.txt")),
+    ("geo", include_str!("scripts/geo.txt")),
 ];
 
 /// One line that is a command.

@@ -8,6 +8,7 @@ pub enum Value {
     Simple(Vec<u8>),
     Error(Vec<u8>),
     Integer(i64),
+    Double(Vec<u8>),
     Bulk(Vec<u8>),
     Verbatim(Vec<u8>),
     Null,
@@ -27,6 +28,7 @@ impl Value {
             b'-' => (Value::Error(line.to_vec()), rest),
             b':' => (Value::Integer(number()), rest),
             b'_' => (Value::Null, rest),
+            b',' => (Value::Double(line.to_vec()), rest),
             b'$' | b'=' if number() >= 0 => {
                 let len = number() as usize;
                 let text = rest.get(..len)?.to_vec();
@@ -82,6 +84,7 @@ impl fmt::Display for Value {
             Value::Simple(line) => write!(out, "{}", text(line)),
             Value::Error(line) => write!(out, "-{}", text(line).replace("\\'", "'")),
             Value::Integer(n) => write!(out, "{n}"),
+            Value::Double(digits) => write!(out, ",{}", text(digits)),
             Value::Bulk(bytes) => write!(out, "\"{}\"", text(bytes)),
             Value::Verbatim(bytes) => write!(out, "txt\"{}\"", text(bytes)),
             Value::Null => write!(out, "nil"),

@@ -39,6 +39,12 @@ pub fn order(a: (f64, &[u8]), b: (f64, &[u8])) -> Ordering {
     a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal).then_with(|| a.1.cmp(b.1))
 }
 
+/// The scores and members in bytes that `as_bytes` gave.
+pub fn entries(bytes: &[u8]) -> Entries<'_> {
+    let left = bytes.first_chunk().map_or(0, |two| usize::from(u16::from_le_bytes(*two)));
+    Entries { rest: bytes.get(2..).unwrap_or_default(), left }
+}
+
 impl Packed {
     /// What these bytes say, if they are such a piece: in order, and nothing twice.
     pub fn read(bytes: &[u8]) -> Option<Packed> {
@@ -59,6 +65,11 @@ impl Packed {
         &self.bytes
     }
 
+    /// The same, for one who owns it.
+    pub fn into_bytes(self) -> Box<[u8]> {
+        self.bytes
+    }
+
     /// Number of members.
     pub fn len(&self) -> usize {
         self.bytes.first_chunk().map_or(0, |two| usize::from(u16::from_le_bytes(*two)))
@@ -76,7 +87,7 @@ impl Packed {
 
     /// Scores and members in order.
     pub fn iter(&self) -> Entries<'_> {
-        Entries { rest: self.bytes.get(2..).unwrap_or_default(), left: self.len() }
+        entries(&self.bytes)
     }
 
     /// The same from the nth on.
