@@ -146,8 +146,14 @@ pub const SNAPSHOT_SLICE: Duration = Duration::from_micros(50);
 /// Bytes of a base that are gathered before they are written, in place: some ten microseconds.
 pub const SNAPSHOT_BUFFER: usize = 32 << 10;
 
-/// Bytes of a base that are written before a sync of them is started: at most twice as many are in
-/// the page cache alone, so the kernel never makes a writer wait because too much is dirty.
+/// Bytes of one direct write of a base.
+pub const BASE_WRITE: usize = 256 << 10;
+/// Direct writes of a base that may be under way at a time.
+pub const BASE_IN_FLIGHT: usize = 4;
+
+/// Bytes of a base that are written through the page cache before a sync of them is started: at
+/// most twice as many are in the page cache alone, so the kernel never makes a writer wait because
+/// too much is dirty.
 pub const SNAPSHOT_UNSYNCED: usize = 2 << 20;
 
 /// Bytes of a base that may wait for the device before writers wait too.

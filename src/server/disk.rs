@@ -6,7 +6,8 @@
 //! of ext4 and every fsync to a worker thread of the kernel. So small writes of the log are made
 //! in place while the disk keeps up (`write_now`); big writes and syncs go through the core's ring
 //! (`write_all_at`, `sync_data`), where their end is seen in the core's next turn without a
-//! thread of this process in between; syncs that nobody waits for step back (`sync_aside`); and
+//! thread of this process in between; bases go past the page cache where that can be (`direct`,
+//! base_file.rs), else their syncs step back (`sync_aside`); and
 //! everything else that may wait for the device (reads, renames, opening) runs on the executor's
 //! blocking pool.
 //!
@@ -22,13 +23,13 @@ use std::cell::Cell;
 use std::fmt;
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::Builder;
 
 use glommio::executor;
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, OFlags, StatxFlags, fallocate, statx};
 use rustix::process::{getpid, setpriority_process};
 use rustix::thread::{gettid, sched_getaffinity, sched_setaffinity};
 
@@ -106,6 +107,28 @@ impl File {
         Ok(File { file: Arc::new(file), path: path.to_owned(), refuses: Cell::new(false) })
     }
 
+    /// The same file for writes past the page cache, in blocks of `align` bytes; nothing if the
+    /// file system does not say that it takes such blocks (statx, Linux 6.1).
+    pub async fn direct(&self, align: usize) -> Result<Option<File>, DiskError> {
+        let file = on_pool("open", &self.path, move |path| {
+            let about = statx(CWD, path, AtFlags::empty(), StatxFlags::DIOALIGN)?;
+            let blocks = [about.stx_dio_mem_align, about.stx_dio_offset_align];
+            let fit = |block: &u32| *block > 0 && align.is_multiple_of(*block as usize);
+            if !blocks.iter().all(fit) {
+                return Ok(None);
+            }
+            let flags = OFlags::DIRECT.bits().cast_signed();
+            OpenOptions::new().write(true).custom_flags(flags).open(path).map(Some)
+        })
+        .await?;
+        let open = |file| File {
+            file: Arc::new(file),
+            path: self.path.clone(),
+            refuses: Cell::new(false),
+        };
+        Ok(file.map(open))
+    }
+
     /// Where it was opened.
     pub fn path(&self) -> &Path {
         &self.path
@@ -132,8 +155,19 @@ impl File {
         bytes: Vec<u8>,
         offset: u64,
     ) -> Result<Vec<u8>, DiskError> {
+        self.write_from(ring, bytes, 0, offset).await
+    }
+
+    /// The same for the bytes from `start` on.
+    pub async fn write_from(
+        &self,
+        ring: &Requests,
+        bytes: Vec<u8>,
+        start: usize,
+        offset: u64,
+    ) -> Result<Vec<u8>, DiskError> {
         let attempt = self.attempt("write")?;
-        attempt.end(ring.write_all_at(&self.file, bytes, offset).await)
+        attempt.end(ring.write_all_at(&self.file, bytes, start, offset).await)
     }
 
     /// Makes durable what was written before this call (fdatasync: also the length).
@@ -548,4 +582,4 @@ fn read_fully(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -4,6 +4,7 @@ pub mod across;
 pub mod advance;
 pub mod aof;
 pub mod ask;
+pub mod base_file;
 pub mod boot;
 pub mod calls;
 pub mod checkpoint;

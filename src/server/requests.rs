@@ -31,16 +31,17 @@ pub struct Reply {
 }
 
 impl Requests {
-    /// Writes all bytes at an offset and gives the buffer back. Short writes go on.
+    /// Writes the bytes from `start` on at an offset and gives the buffer back. Short writes go on.
     pub async fn write_all_at(
         &self,
         file: &Arc<File>,
         mut bytes: Vec<u8>,
+        start: usize,
         offset: u64,
     ) -> io::Result<Vec<u8>> {
-        let mut done = 0;
+        let mut done = start;
         while done < bytes.len() {
-            let at = offset + done as u64;
+            let at = offset + (done - start) as u64;
             let operation = Operation::Write(Arc::clone(file), bytes, done, at);
             let (result, operation) = self.ask(operation).await;
             let Operation::Write(_, back, ..) = operation else { unreachable!("a write") };

@@ -1,17 +1,16 @@
-//! Writes one shard's base: slices of the traversal on the shard's own core, and between them
-//! small writes in place. A large write through the ring would run in a thread of the kernel that
-//! competes with this core for milliseconds; a copy of 32 KiB is a slice like others. What is
-//! written is synced every 2 MiB while the traversal goes on.
+//! Writes one shard's base: slices of the traversal on the shard's own core, and between them what
+//! they made goes to the file (base_file.rs).
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::ids::{Epoch, Generation, ShardId};
-use crate::limits::{SNAPSHOT_BUFFER, SNAPSHOT_SLICE, SNAPSHOT_UNSYNCED};
+use crate::limits::{SNAPSHOT_BUFFER, SNAPSHOT_SLICE};
 use crate::persist::manifest::Base;
 use crate::persist::names;
+use crate::server::base_file::BaseFile;
 use crate::server::core::Core;
-use crate::server::disk::{self, DiskError, File, Open};
+use crate::server::disk::{self, DiskError};
 use crate::shard::cut::{BaseForm, Progress};
 
 /// A base that is durable.
@@ -56,12 +55,9 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
     };
     let error = |error: DiskError| error.to_string();
     let full = core.database.directory.join(&path);
-    let file = File::open(&full, Open::New).await.map_err(error)?;
+    let mut file = BaseFile::create(&full, core.requests.clone()).await.map_err(error)?;
     let header = (generation, cut, core.shards, core.database.run);
     core.shard.borrow_mut().start_base(form, header, core.database.manifest().hash);
-    let mut offset = 0;
-    let mut unsynced = 0;
-    let mut syncing: Option<Syncing> = None;
     loop {
         let progress = slice(core);
         core.pauses.rest().await;
@@ -69,38 +65,18 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
             continue;
         }
         let bytes = core.shard.borrow_mut().take_base_bytes();
-        file.write_now(&bytes, offset).map_err(error)?;
-        offset += bytes.len() as u64;
-        unsynced += bytes.len();
+        file.append(&bytes).await.map_err(error)?;
         if progress == Progress::Done {
             break;
         }
-        if unsynced >= SNAPSHOT_UNSYNCED {
-            finished(syncing.take()).await?;
-            syncing = Some(glommio::spawn_local(file.sync_aside()).detach());
-            unsynced = 0;
-        }
         core.pauses.rest().await;
     }
-    finished(syncing.take()).await?;
     let (bytes, crc, entries) = core.shard.borrow_mut().end_base();
-    let length = offset + bytes.len() as u64;
-    file.write_now(&bytes, offset).map_err(error)?;
-    file.sync_aside().await.map_err(error)?;
+    file.append(&bytes).await.map_err(error)?;
+    let length = file.finish().await.map_err(error)?;
     let preimage_peak = core.shard.borrow().keys.preimage_peak() as u64;
     let base = Base { path, run: core.database.run, length, crc, entries };
     Ok(Written { base, preimage_peak })
-}
-
-/// A sync that is under way while the traversal goes on.
-type Syncing = glommio::task::JoinHandle<Result<(), DiskError>>;
-
-async fn finished(syncing: Option<Syncing>) -> Result<(), String> {
-    let Some(syncing) = syncing else { return Ok(()) };
-    match syncing.await {
-        Some(result) => result.map_err(|error| error.to_string()),
-        None => unreachable!("a sync is not cancelled"),
-    }
 }
 
 /// One slice of the traversal: until its time is over or the buffer is full.

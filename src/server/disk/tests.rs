@@ -14,7 +14,7 @@ fn run<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Runs work beside a core that does nothing but turn its ring.
-fn with_ring<F: Future<Output = ()> + 'static>(work: impl FnOnce(Requests) -> F) {
+pub fn with_ring<F: Future<Output = ()> + 'static>(work: impl FnOnce(Requests) -> F) {
     run(async {
         let ring = Ring::new().unwrap();
         let (done, waker) = (Rc::new(Cell::new(false)), ring.waker());

@@ -98,11 +98,11 @@ fn other_tasks_write_files_through_the_ring_of_a_sleeping_core() {
         spawn_local(async move {
             // By now the core sleeps.
             glommio::timer::sleep(Duration::from_millis(5)).await;
-            let back = requests.write_all_at(&file, b"hello".to_vec(), 3).await.unwrap();
+            let back = requests.write_all_at(&file, b"hello".to_vec(), 0, 3).await.unwrap();
             assert_eq!(back, b"hello");
             requests.sync_data(&file).await.unwrap();
             let full = Arc::new(File::options().write(true).open("/dev/full").unwrap());
-            let error = requests.write_all_at(&full, vec![1], 0).await.unwrap_err();
+            let error = requests.write_all_at(&full, vec![1], 0, 0).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::StorageFull);
             set.set(true);
             waker.wake();

@@ -1,0 +1,217 @@
+//! The file of one base while it is written: past the page cache, where the file system can.
+//!
+//! A write through the page cache is a copy, and later somebody has to write it back: milliseconds
+//! of the kernel's work at a stretch, which kernels of servers do not interrupt, on a core where
+//! commands wait. A direct write is handed to the device as it is, by the core's ring.
+//!
+//! Valid if and only if every direct write begins and ends at a multiple of `ALIGN` in the file and
+//! lies at one in memory, and what follows the last multiple is written through the page cache when
+//! nothing else is under way.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::rc::Rc;
+
+use glommio::task::JoinHandle;
+
+use crate::limits::{BASE_IN_FLIGHT, BASE_WRITE, SNAPSHOT_UNSYNCED};
+use crate::server::disk::{DiskError, File, Open};
+use crate::server::requests::Requests;
+
+/// Every device's block is a divisor of this.
+pub const ALIGN: usize = 4096;
+
+/// A base that is being written.
+pub struct BaseFile {
+    /// Through the page cache.
+    plain: File,
+    how: How,
+    ring: Requests,
+    /// Bytes that were taken.
+    length: u64,
+}
+
+enum How {
+    Direct(Direct),
+    /// The file system knows no direct writes: small ones in place, synced now and then.
+    Cached {
+        unsynced: usize,
+        syncing: Option<JoinHandle<Result<(), DiskError>>>,
+    },
+}
+
+struct Direct {
+    file: Rc<File>,
+    /// What is gathered for the next write, and where in the file that begins.
+    gathered: Aligned,
+    offset: u64,
+    flying: VecDeque<JoinHandle<Result<Vec<u8>, DiskError>>>,
+    spare: Vec<Aligned>,
+}
+
+/// A buffer whose bytes from `start` on lie at a multiple of `ALIGN`.
+struct Aligned {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Aligned {
+    fn new(mut bytes: Vec<u8>) -> Aligned {
+        bytes.clear();
+        bytes.reserve(BASE_WRITE + ALIGN);
+        let start = bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
+        bytes.resize(start, 0);
+        Aligned { bytes, start }
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+}
+
+impl BaseFile {
+    /// Creates the file, which must not exist.
+    pub async fn create(path: &Path, ring: Requests) -> Result<BaseFile, DiskError> {
+        let plain = File::open(path, Open::New).await?;
+        let how = match plain.direct(ALIGN).await? {
+            Some(file) => How::Direct(Direct {
+                file: Rc::new(file),
+                gathered: Aligned::new(Vec::new()),
+                offset: 0,
+                flying: VecDeque::new(),
+                spare: Vec::new(),
+            }),
+            None => How::Cached { unsynced: 0, syncing: None },
+        };
+        Ok(BaseFile { plain, how, ring, length: 0 })
+    }
+
+    /// Appends bytes. Waits only when the device is far behind.
+    pub async fn append(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        match &mut self.how {
+            How::Direct(direct) => direct.append(bytes, &self.ring).await?,
+            How::Cached { unsynced, syncing } => {
+                self.plain.write_now(bytes, self.length)?;
+                *unsynced += bytes.len();
+                if *unsynced >= SNAPSHOT_UNSYNCED {
+                    ended(syncing.take()).await?;
+                    *syncing = Some(glommio::spawn_local(self.plain.sync_aside()).detach());
+                    *unsynced = 0;
+                }
+            }
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Makes all of it durable; its length.
+    pub async fn finish(mut self) -> Result<u64, DiskError> {
+        match &mut self.how {
+            How::Direct(direct) => {
+                let (tail, offset) = direct.drain(&self.ring).await?;
+                self.plain.write_now(&tail, offset)?;
+                self.plain.sync_data(&self.ring).await?;
+            }
+            How::Cached { syncing, .. } => {
+                ended(syncing.take()).await?;
+                self.plain.sync_aside().await?;
+            }
+        }
+        Ok(self.length)
+    }
+}
+
+impl Direct {
+    async fn append(&mut self, bytes: &[u8], ring: &Requests) -> Result<(), DiskError> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = BASE_WRITE - self.gathered.len();
+            let (part, after) = rest.split_at(room.min(rest.len()));
+            self.gathered.bytes.extend_from_slice(part);
+            rest = after;
+            if self.gathered.len() == BASE_WRITE {
+                self.send(ring).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts to write what is gathered, whole blocks.
+    async fn send(&mut self, ring: &Requests) -> Result<(), DiskError> {
+        while self.flying.len() >= BASE_IN_FLIGHT {
+            self.land().await?;
+        }
+        let next = self.spare.pop().unwrap_or_else(|| Aligned::new(Vec::new()));
+        let Aligned { bytes, start } = std::mem::replace(&mut self.gathered, next);
+        let (file, ring, offset) = (Rc::clone(&self.file), ring.clone(), self.offset);
+        self.offset += (bytes.len() - start) as u64;
+        let work = async move { file.write_from(&ring, bytes, start, offset).await };
+        self.flying.push_back(glommio::spawn_local(work).detach());
+        Ok(())
+    }
+
+    /// Waits for the oldest write.
+    async fn land(&mut self) -> Result<(), DiskError> {
+        let Some(oldest) = self.flying.pop_front() else { return Ok(()) };
+        let bytes = oldest.await.expect("a task that is not cancelled")?;
+        self.spare.push(Aligned::new(bytes));
+        Ok(())
+    }
+
+    /// Writes the last whole blocks and waits for all; what is left, and where it belongs.
+    async fn drain(&mut self, ring: &Requests) -> Result<(Vec<u8>, u64), DiskError> {
+        let whole = self.gathered.len() / ALIGN * ALIGN;
+        let tail = self.gathered.bytes.split_off(self.gathered.start + whole);
+        if whole > 0 {
+            self.send(ring).await?;
+        }
+        while !self.flying.is_empty() {
+            self.land().await?;
+        }
+        Ok((tail, self.offset))
+    }
+}
+
+async fn ended(syncing: Option<JoinHandle<Result<(), DiskError>>>) -> Result<(), DiskError> {
+    match syncing {
+        Some(syncing) => syncing.await.expect("a task that is not cancelled"),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::{tempdir, tempdir_in};
+
+    use super::*;
+    use crate::base::prng::Prng;
+    use crate::server::disk::tests::with_ring;
+
+    /// Appends pieces of random lengths to a base in this directory and reads the file.
+    fn write(directory: &Path, seed: u64, most: u64) {
+        let path = directory.join(format!("base-{seed}"));
+        with_ring(async move |ring| {
+            let mut prng = Prng::new(seed);
+            let (mut file, mut model) = (BaseFile::create(&path, ring).await.unwrap(), Vec::new());
+            for step in 0..prng.below(30) {
+                let piece = vec![step as u8; prng.below(most) as usize];
+                file.append(&piece).await.unwrap();
+                model.extend(piece);
+            }
+            assert_eq!(file.finish().await.unwrap(), model.len() as u64);
+            assert!(std::fs::read(&path).unwrap() == model, "seed {seed}");
+        });
+    }
+
+    #[test]
+    fn a_file_is_what_was_appended() {
+        let disk = tempdir().unwrap();
+        // A file system without direct writes, on Linux.
+        let memory = tempdir_in("/dev/shm").unwrap();
+        for seed in 0..12 {
+            for directory in [&disk, &memory] {
+                write(directory.path(), seed, [10, 5000, 100_000, 2 << 20][seed as usize % 4]);
+            }
+        }
+    }
+}
