@@ -14,11 +14,15 @@ const RATCHET: &[(&str, &str, usize, &str)] = &[
     // A sign, a fact or a value is a boolean by nature.
     ("src/base/extended.rs", "boolean", 2, "the sign of a number"),
     ("src/persist/manifest.rs", "boolean", 1, "`ensure`: what must hold"),
+    ("src/persist/rdb/scalar.rs", "boolean", 1, "`ensure`: what must hold"),
     ("src/persist/recovery/tail.rs", "boolean", 1, "a column of the table of cases"),
     ("src/resp/reply.rs", "boolean", 1, "the value that is written"),
     // The payload of a record is RESP, in a file as on a socket.
     ("src/persist/payload.rs", "layers", 1, "reads arguments out of a record"),
     ("src/persist/segment.rs", "layers", 1, "appends arguments as RESP"),
+    // What DUMP gives and an import takes are pieces of Redis' files.
+    ("src/commands/dump.rs", "layers", 1, "DUMP and RESTORE"),
+    ("src/commands/remake.rs", "layers", 1, "a value in Redis' format as commands"),
     // The tool prints ids and sizes of files.
     // A future of the pool or of a ticket is awaited by tasks that know no core.
     ("src/server/elsewhere.rs", "banned", 1, "counts what a thread awaits, for its ring"),

@@ -18,6 +18,8 @@ use crate::report::Report;
 
 #[path = "check/dump.rs"]
 mod dump;
+#[path = "check/export.rs"]
+mod export;
 #[path = "check/fix.rs"]
 mod fix;
 #[path = "check/list.rs"]
@@ -93,6 +95,20 @@ enum Task {
         #[arg(long)]
         yes: bool,
     },
+    /// Writes the database as a file that another server loads
+    Export {
+        #[command(flatten)]
+        at: At,
+        /// Writes dump.rdb into this directory, for a stock redis-server (7.0 or later)
+        #[arg(long, value_name = "DIR")]
+        redis: PathBuf,
+        /// As with the setting `recovery strict`
+        #[arg(long)]
+        strict: bool,
+        /// Databases of the server
+        #[arg(long, default_value_t = 16)]
+        databases: u16,
+    },
     /// Prints the records of one segment and their commands
     Dump {
         #[command(flatten)]
@@ -146,6 +162,7 @@ fn run(task: Task, out: &mut dyn io::Write) -> Result<(), Trouble> {
     | Task::List { at, .. }
     | Task::Plan { at, .. }
     | Task::Fix { at, .. }
+    | Task::Export { at, .. }
     | Task::Dump { at, .. }) = &task;
     let dir = at.dir.clone();
     let report = &mut Report { json: at.json, out, faults: 0 };
@@ -161,6 +178,9 @@ fn run(task: Task, out: &mut dyn io::Write) -> Result<(), Trouble> {
             let force = if force { Force::Yes } else { Force::No };
             let fix = Fix { mode: mode(strict), force, agreed: yes };
             fix::fix(&dir, fix, &mut io::stdin().lock(), report)
+        }
+        Task::Export { redis, strict, databases, .. } => {
+            export::export(&dir, mode(strict), databases, &redis, report)
         }
         Task::Dump { segment, .. } => dump::dump(&dir, &segment, report),
     };

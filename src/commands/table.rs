@@ -7,8 +7,8 @@ use crate::commands::index::Index;
 use crate::commands::parse::is;
 use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
-    absent, admin, client, command, connection, database, debugging, expire, geo, geo_search, hash,
-    hash_random, key, lcs, list, list_move, object, pubsub, scan, string, string_number,
+    absent, admin, client, command, connection, database, debugging, dump, expire, geo, geo_search,
+    hash, hash_random, key, lcs, list, list_move, object, pubsub, scan, string, string_number,
     string_range, transaction, zset, zset_algebra, zset_pop, zset_range,
 };
 use crate::resp::args::Args;
@@ -32,6 +32,7 @@ pub const COMMANDS: &[&[Command]] = &[
     geo_search::ROWS,
     key::ROWS,
     expire::ROWS,
+    dump::ROWS,
     scan::ROWS,
     database::ROWS,
     object::ROWS,

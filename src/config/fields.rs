@@ -65,6 +65,12 @@ config! {
     aof_use_rdb_preamble: bool,
     /// Start although the log's tail is torn, after cutting it.
     aof_load_truncated: bool,
+    /// Redis' dump, which a first start imports.
+    dbfilename: String,
+    /// Redis' log, which a first start imports.
+    appendfilename: String,
+    /// The directory of Redis' log.
+    appenddirname: String,
     /// Compress snapshot chunks (lz4).
     rdbcompression: bool,
     /// Kept for CONFIG GET: checksums are always written and checked.

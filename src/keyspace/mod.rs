@@ -13,6 +13,7 @@
 //! - Handing a key to another shard as commands: `rebuild` (rebuild.rs).
 //! - Numbers: `memory` (memory.rs), `len`, `expiring`.
 
+pub mod access;
 pub mod database;
 pub mod expiry;
 pub mod graveyard;

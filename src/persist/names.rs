@@ -1,7 +1,7 @@
 //! The names of all files of a data directory, and which of them are the database.
 //!
 //! ```text
-//! MANIFEST  MANIFEST.tmp  LOCK  lost+cut/...
+//! MANIFEST  MANIFEST.tmp  IMPORT  LOCK  lost+cut/...
 //! 000042/shard-000.snapshot         base of a shard
 //! 000042/shard-000.base.aof         base as RESP commands
 //! 000042/shard-000.000007.aof       segment
@@ -22,6 +22,8 @@ use crate::persist::manifest::Manifest;
 pub const MANIFEST: &str = "MANIFEST";
 /// What becomes the manifest by being renamed.
 pub const MANIFEST_TMP: &str = "MANIFEST.tmp";
+/// There until the first manifest: what lies beside it is the rest of an import.
+pub const IMPORT: &str = "IMPORT";
 /// Held locked by the server that uses the directory.
 pub const LOCK: &str = "LOCK";
 /// Where recovery keeps what it cut off; never read again.
@@ -34,6 +36,8 @@ pub enum Name {
     Manifest,
     /// `MANIFEST.tmp`
     ManifestTmp,
+    /// `IMPORT`
+    Import,
     /// `LOCK`
     Lock,
     /// `lost+cut`, or anything in it.
@@ -102,6 +106,7 @@ pub fn parse(path: &str) -> Option<Name> {
         None => match path {
             MANIFEST => Name::Manifest,
             MANIFEST_TMP => Name::ManifestTmp,
+            IMPORT => Name::Import,
             LOCK => Name::Lock,
             LOST_CUT => Name::LostCut,
             _ => Name::Directory(Generation(number(path)?)),
@@ -141,7 +146,7 @@ pub fn fate(path: &str, manifest: Option<&Manifest>) -> Fate {
     let Some(manifest) = manifest else { return Fate::Keep };
     let keep = match name {
         Name::Manifest | Name::Lock | Name::LostCut => true,
-        Name::ManifestTmp => false,
+        Name::ManifestTmp | Name::Import => false,
         Name::Directory(generation) => {
             let within = directory(generation) + "/";
             manifest.generation == generation

@@ -283,13 +283,18 @@ fn decide(facts: &Facts<'_>, damage: Damage) -> Result<Plan, Refusal> {
 }
 
 /// A directory without a manifest: what to remove and what to leave alone if it can be begun anew.
-/// Data of ours means that the manifest has been lost, and nothing is touched.
+/// Data of ours means that the manifest has been lost, and nothing is touched; unless it is the
+/// rest of an import that did not come to its manifest.
 pub fn plan_new(listing: &BTreeMap<String, u64>) -> Result<(Vec<String>, Vec<String>), Refusal> {
     let (mut garbage, mut foreign) = (Vec::new(), Vec::new());
+    let importing = listing.contains_key(names::IMPORT);
     for (path, length) in listing {
         match names::parse(path) {
             None => foreign.push(path.clone()),
             Some(names::Name::ManifestTmp) => garbage.push(path.clone()),
+            Some(
+                names::Name::Snapshot(..) | names::Name::TextBase(..) | names::Name::Segment(..),
+            ) if importing => garbage.push(path.clone()),
             Some(
                 names::Name::Snapshot(..) | names::Name::TextBase(..) | names::Name::Segment(..),
             ) if *length > 0 => {

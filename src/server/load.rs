@@ -19,6 +19,7 @@ use crate::server::aof;
 use crate::server::checkpoint;
 use crate::server::core::Core;
 use crate::server::disk::{self, Blocks, DiskError, File, Open};
+use crate::server::import;
 use crate::server::log;
 use crate::server::recover::{self, Found};
 use crate::server::reshard;
@@ -62,6 +63,11 @@ pub async fn load(core: &Rc<Core>, found: &Found) -> Result<(), String> {
                 core.shard.borrow_mut().resume(Lsn(plan.next.0 - 1));
             }
         }
+    }
+    if let (Some(from), ShardId(0)) = (&found.import, core.id) {
+        import::run(core, found, from)
+            .await
+            .map_err(|why| format!("nothing is imported: {why}"))?;
     }
     core.shared.loaded.cores.fetch_add(1, Ordering::AcqRel);
     Ok(())
@@ -213,6 +219,8 @@ pub async fn finish(core: &Rc<Core>, found: &Found) -> Result<(), String> {
             core.shards
         ));
         checkpoint::checkpoint_anew(core, plan.manifest(manifest)).await?;
+    } else if found.import.is_some() {
+        import::commit(core).await?;
     } else if core.settings.borrow().config.appendonly {
         open_logs(core).await?;
     }

@@ -18,6 +18,7 @@ pub mod elsewhere;
 pub mod epochs;
 pub mod facts;
 pub mod housekeeping;
+pub mod import;
 pub mod inspect;
 pub mod listen;
 pub mod load;

@@ -21,6 +21,7 @@ use crate::server::aof;
 use crate::server::boot::StartError;
 use crate::server::clock;
 use crate::server::database::Database;
+use crate::server::import::{self, Import};
 use crate::server::inspect::{self, Inspected, Unread};
 use crate::server::log;
 
@@ -34,6 +35,8 @@ pub struct Found {
     pub database: Arc<Database>,
     /// The manifest that was there, and what to do with its files.
     pub old: Option<(Manifest, Plan)>,
+    /// Without a manifest: what Redis has left there.
+    pub import: Option<Import>,
     /// The epoch to go on with.
     pub epoch: Epoch,
 }
@@ -100,7 +103,7 @@ pub fn find(directory: &Path, config: &Config) -> Result<Found, StartError> {
         Manifest { shards: blank_files(config), slots: slot::ranges(config.shards), ..next }
     };
     let database = Arc::new(Database::new(directory.to_owned(), run, boot, next, used));
-    Ok(Found { database, old: Some((manifest, plan)), epoch })
+    Ok(Found { database, old: Some((manifest, plan)), import: None, epoch })
 }
 
 fn report(plan: &Plan) {
@@ -125,6 +128,7 @@ fn new_database(
 ) -> Result<Found, StartError> {
     plan_new(listing)
         .map_err(|refusal| StartError(format!("the data is not loaded: {refusal}")))?;
+    let import = import::find(directory, config)?;
     let run = new_run();
     let seed = Prng::new(run.0 as u64 ^ (run.0 >> 64) as u64).next();
     let manifest = Manifest {
@@ -142,7 +146,7 @@ fn new_database(
         shards: blank_files(config),
     };
     let database = Arc::new(Database::new(directory.to_owned(), run, boot, manifest, used));
-    Ok(Found { database, old: None, epoch: Epoch(1) })
+    Ok(Found { database, old: None, import, epoch: Epoch(1) })
 }
 
 fn blank_files(config: &Config) -> Vec<ShardFiles> {

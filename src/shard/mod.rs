@@ -3,6 +3,7 @@
 pub mod base;
 pub mod cut;
 pub mod execute;
+pub mod export;
 pub mod fill;
 pub mod gate;
 pub mod gather;

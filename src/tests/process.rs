@@ -10,6 +10,8 @@ mod lifecycle;
 mod persistence;
 #[path = "process/pubsub.rs"]
 mod pubsub;
+#[path = "process/redis_files.rs"]
+mod redis_files;
 #[path = "process/shards.rs"]
 mod shards;
 #[path = "process/tools.rs"]

@@ -9,6 +9,7 @@ use crate::commands::digest::{of_parts, parts};
 use crate::commands::spec::{Command, Flags, Run};
 use crate::commands::table;
 use crate::keyspace::keyspace::{Keyspace, Settings};
+use crate::persist::rdb::payload::seal;
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::{Proto, Reply};
 
@@ -73,6 +74,8 @@ const CHANGES: &str = "append s x
     psetex s 1000 x
     rename s new
     renamenx s new
+    restore new 0 DUMPED
+    restore s 1000 DUMPED replace
     set s x
     set s 5 ex 100
     setex s 100 x
@@ -109,6 +112,7 @@ const READS: &str = "dbsize
     debug listpack h
     debug object s
     debug sdslen t
+    dump s
     exists s
     expiretime mortal
     get s
@@ -194,6 +198,7 @@ const NOTHING: &str = "copy nothing new
     msetnx s 1 new 2
     persist s
     renamenx s t
+    restore s 0 DUMPED
     set s x nx
     set nothing x xx
     setnx s x
@@ -261,8 +266,14 @@ impl Shard {
 }
 
 fn request(line: &str) -> OwnedArgs {
-    let words = line.trim().split(' ').map(|word| if word == "_" { "" } else { word });
-    OwnedArgs::of(&words.map(str::as_bytes).collect::<Vec<_>>())
+    let mut dumped = b"\0\x05value".to_vec();
+    seal(&mut dumped);
+    let words = line.trim().split(' ').map(|word| match word {
+        "_" => b"",
+        "DUMPED" => &dumped[..],
+        word => word.as_bytes(),
+    });
+    OwnedArgs::of(&words.collect::<Vec<_>>())
 }
 
 /// Runs each line on a shard of its own; the effect, and whether the state changed.

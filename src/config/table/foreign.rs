@@ -2,7 +2,7 @@
 //! that is logged once, or refused when it asks for what is not there.
 
 use crate::config::kind::Kind::{
-    Events, FileName, Memory, Number, OneOf, Several, Share, Text, Words, YesNo,
+    Events, Memory, Number, OneOf, Several, Share, Text, Words, YesNo,
 };
 use crate::config::table::row::{Setting, Standing};
 
@@ -15,7 +15,6 @@ const SLICES: &str = "big values are always freed in slices";
 const THREADS: &str = "every shard has its own thread that does its own input and output";
 const FORK: &str = "nothing is forked and no background thread serves the disk";
 const ALLOCATOR: &str = "this is about an allocator that is not used here";
-const NAMES: &str = "files are named by the manifest, in dir";
 const SYNCS: &str = "files are synced as they are written";
 const TIMES: &str = "every record of the log carries its time";
 const PREFIX: &str = "the log is never delayed by a snapshot, so there is nothing to trade";
@@ -65,8 +64,6 @@ pub const FOREIGN: &[Setting] = &[
     live("aof-rewrite-incremental-fsync", YesNo, "yes").inert(SYNCS),
     live("aof-timestamp-enabled", YesNo, "no").inert(TIMES),
     at_start("aof_rewrite_cpulist", Text, "\"\"").inert(FORK),
-    at_start("appenddirname", FileName, "appendonlydir").inert(NAMES),
-    at_start("appendfilename", FileName, "appendonly.aof").inert(NAMES),
     at_start("bgsave_cpulist", Text, "\"\"").inert(FORK),
     live("bind-source-addr", Text, "\"\"").inert(NO_REPLICAS),
     at_start("bio_cpulist", Text, "\"\"").inert(FORK),
@@ -97,7 +94,6 @@ pub const FOREIGN: &[Setting] = &[
     live("crash-log-enabled", YesNo, "yes").inert(CRASHES),
     live("crash-memcheck-enabled", YesNo, "yes").inert(CRASHES),
     at_start("daemonize", YesNo, "no").only(NO_DAEMON),
-    at_start("dbfilename", FileName, "dump.rdb").inert(NAMES),
     at_start("disable-thp", YesNo, "yes").inert("huge pages do no harm to a server without fork"),
     live("dynamic-hz", YesNo, "yes").inert(TURNS),
     at_start("enable-module-command", OneOf(&["no", "yes", "local"]), "no").inert(NO_MODULES),

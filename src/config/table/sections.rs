@@ -1,7 +1,7 @@
 //! The rows that the server reads, by subject, and the way to find any row.
 
 use crate::config::kind::Kind::{
-    Buffers, Memory, Number, OneOf, Percentiles, Save, Text, Words, YesNo,
+    Buffers, FileName, Memory, Number, OneOf, Percentiles, Save, Text, Words, YesNo,
 };
 use crate::config::table::foreign::FOREIGN;
 use crate::config::table::row::{Setting, at};
@@ -125,6 +125,16 @@ const PERSISTENCE: &[Setting] = &[
         "Start when the log ends in the middle of a record: its tail is cut and kept aside (yes). \
          Or refuse (no).",
     ),
+    Setting::new("dbfilename", FileName, "dump.rdb").is(
+        at!(dbfilename),
+        "Redis' dump in dir: imported by a start that finds no manifest. Nothing is written to it.",
+    ),
+    Setting::new("appendfilename", FileName, "appendonly.aof").is(
+        at!(appendfilename),
+        "Redis' append-only file, imported likewise: with appendonly yes before a dump.",
+    ),
+    Setting::new("appenddirname", FileName, "appendonlydir")
+        .is(at!(appenddirname), "The directory in dir in which Redis 7 keeps that file's parts."),
     Setting::new("rdbcompression", YesNo, "yes")
         .live()
         .is(at!(rdbcompression), "Compress the chunks of snapshots (lz4)."),
