@@ -24,6 +24,9 @@ const RATCHET: &[(&str, &str, usize, &str)] = &[
     ("src/commands/dump.rs", "layers", 1, "DUMP and RESTORE"),
     ("src/commands/remake.rs", "layers", 1, "a value in Redis' format as commands"),
     // The tool prints ids and sizes of files.
+    ("src/bin/check/dump.rs", "layers", 1, "ids of what it prints"),
+    // What is damaged is looked at by the code of a start.
+    ("src/testing/damage.rs", "layers", 1, "the verdict of a start, and of basalt-check"),
     // A future of the pool or of a ticket is awaited by tasks that know no core.
     ("src/server/elsewhere.rs", "banned", 1, "counts what a thread awaits, for its ring"),
     // Only in tests and in the simulation: a switch that no signature of the product should carry.

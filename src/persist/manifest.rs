@@ -49,6 +49,13 @@ mod parse;
 /// The only version of the format so far.
 pub const VERSION: u32 = 1;
 
+/// What the fields of a record have room for. A number beyond is no figure of ours.
+const EPOCH_END: u64 = 1_000_000_000_000;
+const LSN_END: u64 = 10_000_000_000_000_000;
+const NUMBER_END: u64 = 100_000_000;
+/// No file is as long.
+const LENGTH_END: u64 = 1 << 62;
+
 /// The hash function of the tables, and its seed: a snapshot is in the order of its hashes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HashId {
@@ -225,6 +232,9 @@ impl Manifest {
         ensure(count > 0 && count <= SHARDS_MAX, "1 to 256 shards", count)?;
         let boot = self.boot.len() <= 64 && self.boot.bytes().all(|b| b.is_ascii_graphic());
         ensure(boot && self.boot != "-", "a boot id", &self.boot)?;
+        let epochs = self.cut.max(self.durable).0;
+        ensure(epochs < EPOCH_END, "an epoch that a record can hold", epochs)?;
+        ensure(self.generation.0 < NUMBER_END, "a generation", self.generation.0)?;
         let mut next = 0u32;
         for SlotRange { first, last, shard } in &self.slots {
             let follows = u32::from(*first) == next && last >= first && shard.index() < count;
@@ -237,6 +247,7 @@ impl Manifest {
         ensure(falling && older, "retained generations, falling", self.generation.0)?;
         for (shard, files) in self.shards.iter().enumerate() {
             let shard = ShardId(u16::try_from(shard).unwrap_or(u16::MAX));
+            ensure(files.after.0 < LSN_END, "an lsn that a record can hold", files.after.0)?;
             self.check_base(shard, files)?;
             self.check_segments(shard, files)?;
         }
@@ -269,6 +280,11 @@ impl Manifest {
             };
             ensure(ours, "a segment of this shard", &segment.path)?;
             ensure(segment.number > number, "a number that grows", &segment.path)?;
+            ensure(segment.number < NUMBER_END, "a number that a record can hold", &segment.path)?;
+            let (first, end) = (segment.first.unwrap_or_default(), segment.end);
+            let (length, behind) = end.map_or((0, first), |end| (end.length, end.next));
+            let held = first.max(behind).0 < LSN_END && length < LENGTH_END;
+            ensure(held, "an end that a record can hold", &segment.path)?;
             number = segment.number;
             let follows = match (next, segment.first) {
                 (None, first) => first.is_none_or(|first| first >= least),

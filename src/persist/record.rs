@@ -211,6 +211,25 @@ impl Header {
     }
 }
 
+/// Could these bytes, fewer than `LINE`, be the beginning of a line of segment `id` whose first lsn
+/// is `first`, if that is known?
+pub fn begins(bytes: &[u8], id: SegmentId, first: Option<Lsn>) -> bool {
+    let mut line = *TEMPLATE;
+    let mut fits = put_decimal(field(&mut line, SHARD), u64::from(id.shard.0));
+    fits &= put_decimal(field(&mut line, NUMBER), id.number);
+    fits &= first.is_none_or(|first| put_decimal(field(&mut line, FIRST), first.0));
+    let free = [COUNT, EPOCH, DURABLE, SYNCED, TIME, PAYLOAD, HEAD_CRC, CRC];
+    let is_free = |at: usize| {
+        free.iter().any(|field| field.contains(&at)) || (first.is_none() && FIRST.contains(&at))
+    };
+    let mut both = bytes.iter().zip(line).enumerate();
+    fits && both.all(|(at, (byte, expected))| match at {
+        POLICY => Policy::ALL.iter().any(|policy| policy.letter() == *byte),
+        _ if is_free(at) => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        _ => *byte == expected,
+    })
+}
+
 impl Announced {
     /// What the line says; its payload is not verified yet.
     pub fn header(&self) -> &Header {

@@ -15,17 +15,19 @@
 //! | B | base | of another length | refuse |
 //! | C | closed segment | shorter than its end | refuse |
 //!
-//! How the log of a shard ends, over all its segments in order. *Gap*: valid records lie behind bad
-//! or missing ones, in the same segment or in a later one. *Proven*: what is bad or missing had
-//! been durable, by the word of another record (its lsn up to a `synced` figure of the shard, or
-//! its epoch up to a `durable` figure of any shard), or lies below the end of a closed segment.
+//! How the log of a shard ends, over all its segments in order. *Torn*: with the beginning of a
+//! record, as an interrupted write leaves it. *Changed*: with other bytes. *Gap*: valid records lie
+//! behind bad or missing ones, in the same segment or in a later one. *Proven*: what is bad or
+//! missing had been durable, by the word of another record (its lsn up to a `synced` figure of the
+//! shard, or its epoch up to a `durable` figure of any shard), or lies below the end of a closed
+//! segment.
 //!
 //! | row | start | end | proven | then |
 //! |---|---|---|---|---|
 //! | D | any | clean | no | keep all of it |
 //! | E | same boot | torn | no | cut: the process died while it wrote |
-//! | F | other boot | torn | no | cut: the power failed while it was written |
-//! | G | same boot | gap | no | refuse: the page cache does not lose what lies between |
+//! | F | other boot | torn, changed | no | cut: the power failed while it was written |
+//! | G | same boot | gap, changed | no | refuse: the page cache loses and changes nothing |
 //! | H | other boot | gap | no | cut at the gap: blocks reach a device in any order |
 //! | I | any | any | yes | refuse: what was durable is damaged |
 //! | J | any | lsns repeat between segments | - | refuse: a foreign segment |
@@ -37,8 +39,8 @@
 //! | K | other boot: an epoch that is not proven complete on every shard | cut before it |
 //! | L | a transaction that some participant lacks | cut before it |
 //!
-//! By order of an operator (`plan_by_force`), and never at a start, rows A and C of segments and rows
-//! G, I and J become
+//! By order of an operator (`plan_by_force`), and never at a start, rows A and C of segments and
+//! rows G, I and J become
 //!
 //! | row | what | then |
 //! |---|---|---|

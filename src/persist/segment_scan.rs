@@ -7,7 +7,10 @@
 //!
 //! What lies behind the last valid record is
 //! - clean: nothing, or zeros (preallocated space);
-//! - torn: other bytes, and no valid record among them;
+//! - torn: what an interrupted write leaves, and no valid record behind it: the beginning of the
+//!   record that follows, then nothing, or zeros where blocks are missing;
+//! - changed: other bytes, and no valid record among them. Without a power cut that is damage: a
+//!   process that dies leaves a beginning of what it wrote;
 //! - a gap: other bytes, and behind them a valid record of this segment whose lsn was still to
 //!   come. Without a power cut that is damage. After one it may be an unsynced tail of which
 //!   only some blocks reached the device; recovery.rs tells the two apart.
@@ -20,7 +23,10 @@ use memchr::memmem::Finder;
 use crate::base::ids::{Epoch, Lsn};
 use crate::persist::fault::StorageFault;
 use crate::persist::payload::{BadPayload, Pieces, Selected, Transaction, transaction_of};
-use crate::persist::record::{Header, LINE, MARK, Policy, SegmentId};
+use crate::persist::record::{Header, LINE, MARK, Policy, SegmentId, begins};
+
+/// What a device writes whole or not at all.
+const BLOCK: u64 = 512;
 
 /// A record that is valid: its line, its lsn and its checksum.
 #[derive(Debug)]
@@ -36,8 +42,10 @@ pub struct Record<'a> {
 pub enum Tail {
     /// Nothing, or zeros.
     Clean,
-    /// Other bytes without a valid record.
+    /// The beginning of a record, and no valid one behind it.
     Torn,
+    /// Other bytes without a valid record.
+    Changed,
     /// Other bytes, then a valid record.
     Gap {
         /// Offset of the first valid record behind the gap.
@@ -133,6 +141,8 @@ pub struct SegmentScan {
     wanted: Parts,
     lost: bool,
     zeros: bool,
+    /// What follows the valid part could be the beginning of a record.
+    begun: bool,
 }
 
 /// The second pass.
@@ -207,7 +217,7 @@ impl SegmentScan {
             parts: Vec::new(),
         };
         let (window, finder, wanted) = (Window::default(), Finder::new(MARK), Parts::default());
-        SegmentScan { id, window, finder, found, wanted, lost: false, zeros: true }
+        SegmentScan { id, window, finder, found, wanted, lost: false, zeros: true, begun: false }
     }
 
     /// The same, giving these parts.
@@ -222,8 +232,13 @@ impl SegmentScan {
             match self.window.look(self.id) {
                 Look::Short(_) => return,
                 Look::Valid(header) if self.follows(&header) => self.take(header),
-                Look::Valid(_) | Look::Invalid(None) => self.lost = true,
+                Look::Valid(_) => self.lost = true,
+                Look::Invalid(None) => {
+                    self.begun = self.is_begun_line();
+                    self.lost = true;
+                }
                 Look::Invalid(Some(header)) => {
+                    self.begun = self.follows(&header) && self.misses_blocks(&header);
                     self.found.announced = Some(header.epoch);
                     self.lost = true;
                 }
@@ -235,14 +250,18 @@ impl SegmentScan {
     /// What was found. All of the file has been fed.
     pub fn finish(mut self) -> Scanned {
         if !self.lost && !self.window.rest().is_empty() {
-            if let Look::Short(Some(header)) = self.window.look(self.id) {
-                self.found.announced = Some(header.epoch);
+            match self.window.look(self.id) {
+                Look::Short(Some(header)) => {
+                    self.begun = self.follows(&header);
+                    self.found.announced = Some(header.epoch);
+                }
+                _ => self.begun = self.is_begun_line(),
             }
             self.lost = true;
         }
         self.search(Feeding::Done);
         if self.found.tail == Tail::Clean && !self.zeros {
-            self.found.tail = Tail::Torn;
+            self.found.tail = if self.begun { Tail::Torn } else { Tail::Changed };
         }
         self.found
     }
@@ -250,6 +269,27 @@ impl SegmentScan {
     fn follows(&self, header: &Header) -> bool {
         let follows = self.found.next.is_none_or(|next| header.first == next);
         follows && self.found.last_epoch.is_none_or(|epoch| header.epoch >= epoch)
+    }
+
+    /// Is the line at the front one that was not written to its end? A line ends in LF, so zeros
+    /// behind a beginning are where its rest is missing; zeros at its start are a missing block.
+    fn is_begun_line(&self) -> bool {
+        let rest = self.window.rest();
+        let line = rest.get(..LINE).unwrap_or(rest);
+        let written = line.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        let missing = written < LINE && line.first() == Some(&0);
+        let begun = line.get(..written).unwrap_or_default();
+        missing || (written < LINE && begins(begun, self.id, self.found.next))
+    }
+
+    /// Is a part of the payload at the front missing? Where it ends in zeros, or a block is zeros.
+    fn misses_blocks(&self, header: &Header) -> bool {
+        let rest = self.window.rest();
+        let payload = rest.get(LINE..LINE + header.payload as usize).unwrap_or_default();
+        let first = (BLOCK - (self.window.offset + LINE as u64) % BLOCK) % BLOCK;
+        let blocks = payload.get(first as usize..).unwrap_or_default().chunks(BLOCK as usize);
+        let zeros = |block: &[u8]| block.iter().all(|byte| *byte == 0);
+        payload.last() == Some(&0) || blocks.into_iter().any(zeros)
     }
 
     fn take(&mut self, header: Header) {

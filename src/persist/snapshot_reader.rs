@@ -60,6 +60,8 @@ pub struct SnapshotReader {
 struct State {
     db: Db,
     entries: Counts,
+    /// Bytes of the file: it does not hold more keys or elements.
+    most: Option<u64>,
 }
 
 /// The items of the chunks that have been read so far and were not given yet.
@@ -75,6 +77,7 @@ pub struct Items<'a> {
 impl SnapshotReader {
     /// A reader of the file `file`; without `expected` any snapshot will do.
     pub fn new(file: impl Into<String>, expected: Option<Expected>) -> SnapshotReader {
+        let most = expected.as_ref().map(|expected| expected.length);
         SnapshotReader {
             file: file.into(),
             expected,
@@ -89,7 +92,7 @@ impl SnapshotReader {
             footer: None,
             raw: Vec::new(),
             parsed: 0,
-            state: State::default(),
+            state: State { most, ..State::default() },
         }
     }
 
@@ -260,7 +263,7 @@ impl<'a> Items<'a> {
                 Ok(Parsed::Item(item, used)) => {
                     *self.at += used;
                     self.state.count(&item);
-                    return Ok(Some(item));
+                    return Ok(Some(self.state.possible(item)));
                 }
                 Err(_) => {
                     let found = "something else";
@@ -272,6 +275,16 @@ impl<'a> Items<'a> {
 }
 
 impl State {
+    /// How many keys are to come is only a hint, and room is made for them: so it is no more than
+    /// there can be.
+    #[inline]
+    fn possible<'a>(&self, item: Item<'a>) -> Item<'a> {
+        match (item, self.most) {
+            (Item::Expect { db, keys }, Some(most)) => Item::Expect { db, keys: keys.min(most) },
+            _ => item,
+        }
+    }
+
     #[inline]
     fn count(&mut self, item: &Item<'_>) {
         match item {

@@ -36,8 +36,7 @@ fn empty_shard(manifest: &Manifest, id: ShardId, databases: u16) -> Shard {
     Shard::new(id, keys, seed)
 }
 
-/// Checks a base.
-pub fn check_base(
+fn check_base(
     directory: &Path,
     manifest: &Manifest,
     shard: ShardId,
@@ -140,6 +139,33 @@ pub fn load(
     Ok(shard)
 }
 
+/// Checks the bases that a manifest names. `each` is told the path and what came of it.
+pub fn check_bases<E: From<Unread>>(
+    directory: &Path,
+    manifest: &Manifest,
+    mut each: impl FnMut(&str, Result<(), StorageFault>) -> Result<(), E>,
+) -> Result<(), E> {
+    for (index, files) in manifest.shards.iter().enumerate() {
+        let id = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
+        if let Some(base) = &files.base {
+            tell(&base.path, check_base(directory, manifest, id, base), &mut each)?;
+        }
+    }
+    Ok(())
+}
+
+fn tell<E: From<Unread>>(
+    path: &str,
+    done: Result<(), Unread>,
+    mut each: impl FnMut(&str, Result<(), StorageFault>) -> Result<(), E>,
+) -> Result<(), E> {
+    match done {
+        Ok(()) => each(path, Ok(())),
+        Err(Unread::Fault(fault)) => each(path, Err(fault)),
+        Err(other) => Err(other.into()),
+    }
+}
+
 /// What the manifest of a whole directory says and what is not so: the bases, then the logs as the
 /// plan has them. `each` is told the path and what came of it.
 pub fn check_all<E: From<Unread>>(
@@ -149,22 +175,15 @@ pub fn check_all<E: From<Unread>>(
     depth: Depth,
     mut each: impl FnMut(&str, Result<(), StorageFault>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut tell = |path: &str, done: Result<(), Unread>| match done {
-        Ok(()) => each(path, Ok(())),
-        Err(Unread::Fault(fault)) => each(path, Err(fault)),
-        Err(other) => Err(other.into()),
-    };
-    for (index, files) in manifest.shards.iter().enumerate() {
-        let id = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
-        if let Some(base) = &files.base {
-            tell(&base.path, check_base(directory, manifest, id, base))?;
-        }
-        for replay in plan.shards.get(index).into_iter().flat_map(|plan| &plan.replay) {
-            tell(&replay.path, check_log(directory, replay))?;
+    check_bases(directory, manifest, &mut each)?;
+    for (index, shard) in plan.shards.iter().enumerate() {
+        for replay in &shard.replay {
+            tell(&replay.path, check_log(directory, replay), &mut each)?;
         }
         if let Depth::Load { databases } = depth {
-            let name = format!("shard {index}");
-            tell(&name, load(directory, manifest, plan, id, databases).map(drop))?;
+            let id = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
+            let loaded = load(directory, manifest, plan, id, databases).map(drop);
+            tell(&format!("shard {index}"), loaded, &mut each)?;
         }
     }
     Ok(())

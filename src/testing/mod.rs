@@ -8,7 +8,13 @@
 
 pub mod bug;
 pub mod canary;
+#[cfg(test)]
+pub mod damage;
+#[cfg(test)]
+pub mod data;
 pub mod disk;
+#[cfg(test)]
+pub mod fuzz;
 pub mod history;
 pub mod inbox;
 pub mod kit;

@@ -2,6 +2,8 @@
 
 #[path = "process/admin.rs"]
 mod admin;
+#[path = "process/damage.rs"]
+mod damage;
 #[path = "process/hostile.rs"]
 mod hostile;
 #[path = "process/lifecycle.rs"]

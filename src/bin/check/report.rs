@@ -152,6 +152,7 @@ pub fn tail_name(tail: &Tail) -> &'static str {
     match tail {
         Tail::Clean => "clean",
         Tail::Torn => "torn",
+        Tail::Changed => "changed",
         Tail::Gap { .. } => "gap",
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use basalt::persist::fault::StorageFault;
+use basalt::persist::manifest::Manifest;
 use basalt::persist::names;
 use basalt::persist::recovery::Mode;
 use basalt::persist::segment_scan::{Parts, Scanned};
 use basalt::server::inspect;
-use basalt::server::verify::{Depth, check_all, check_base};
+use basalt::server::verify::{Depth, check_all, check_bases};
 
-use crate::report::{Line, Report, Value, tail_name, text};
+use crate::report::{Report, Value, tail_name, text};
 use crate::{Trouble, look};
 
 /// Reads and checks everything that a start would read, and the generations that are kept.
@@ -22,7 +24,7 @@ pub fn verify(
     let Some(inspected) = look(dir, Parts::Undecided, report)? else { return Ok(()) };
     report.line(&[("file", text(names::MANIFEST)), ("state", text("ok"))])?;
     let manifest = &inspected.manifest;
-    retained(dir, &manifest.retained, report)?;
+    retained(dir, manifest, report)?;
     let plan = match inspected.plan(mode) {
         Ok(plan) => plan,
         Err(refusal) => return report.refusal(&refusal),
@@ -62,18 +64,13 @@ fn log_figures(length: u64, next: u64, scan: &Scanned) -> Vec<(&'static str, Val
 }
 
 /// The generations that are kept: a start does not read them, a restore does.
-fn retained(
-    dir: &Path,
-    generations: &[basalt::base::ids::Generation],
-    report: &mut Report<'_>,
-) -> Result<(), Trouble> {
-    for generation in generations {
+fn retained(dir: &Path, current: &Manifest, report: &mut Report<'_>) -> Result<(), Trouble> {
+    for generation in &current.retained {
         let name = names::retained(*generation);
         let manifest = match inspect::read_manifest(dir, &name) {
             Ok(Some(manifest)) => manifest,
             Ok(None) => {
-                report.line(&[("file", text(&name)), ("state", text("missing"))])?;
-                report.faults += 1;
+                report.fault(&StorageFault::new(name, 0, "the manifest", "no such file"))?;
                 continue;
             }
             Err(why) => {
@@ -82,17 +79,10 @@ fn retained(
             }
         };
         report.line(&[("file", text(&name)), ("state", text("ok"))])?;
-        for (shard, files) in manifest.shards.iter().enumerate() {
-            let Some(base) = &files.base else { continue };
-            let shard = basalt::base::ids::ShardId(u16::try_from(shard).unwrap_or(u16::MAX));
-            match check_base(dir, &manifest, shard, base) {
-                Ok(()) => {
-                    let line: Line<'_> = &[("file", text(&base.path)), ("state", text("ok"))];
-                    report.line(line)?;
-                }
-                Err(why) => report.unread(why)?,
-            }
-        }
+        check_bases(dir, &manifest, |path, done| match done {
+            Ok(()) => report.line(&[("file", text(path)), ("state", text("ok"))]),
+            Err(fault) => report.fault(&fault),
+        })?;
     }
     Ok(())
 }

@@ -21,8 +21,10 @@ pub enum Origin {
 pub enum Ending {
     /// With a record, or zeros behind it.
     Clean,
-    /// With bytes that are no record.
+    /// With the beginning of a record.
     Torn,
+    /// With bytes that are no record, and no beginning of one.
+    Changed,
     /// Valid records lie behind what is bad or missing.
     Gap,
 }
@@ -33,8 +35,8 @@ pub fn tail_row(origin: Origin, ending: Ending, proven: bool) -> Row {
         (_, _, true) => Row::I,
         (_, Ending::Clean, false) => Row::D,
         (Origin::SameBoot, Ending::Torn, false) => Row::E,
-        (Origin::OtherBoot, Ending::Torn, false) => Row::F,
-        (Origin::SameBoot, Ending::Gap, false) => Row::G,
+        (Origin::OtherBoot, Ending::Torn | Ending::Changed, false) => Row::F,
+        (Origin::SameBoot, Ending::Gap | Ending::Changed, false) => Row::G,
         (Origin::OtherBoot, Ending::Gap, false) => Row::H,
     }
 }
@@ -106,19 +108,7 @@ pub(super) fn walk(
         broken = interruption(i, segment.end, scan);
     }
     let synced = scans.iter().map(|scan| scan.synced).max().unwrap_or_default();
-    let Some(broken) = broken else {
-        let row = tail_row(origin, Ending::Clean, synced >= plan.next);
-        if row == Row::D {
-            return Ok(plan);
-        }
-        let refusal = ends_early(files, &plan, synced);
-        if damage == Damage::Refused {
-            return Err(refusal);
-        }
-        let StorageFault { file: path, offset, .. } = refusal.fault;
-        plan.cuts.push(Cut { path, offset, lsn: plan.next, row: Row::M });
-        return Ok(plan);
-    };
+    let Some(broken) = broken else { return unbroken(files, plan, synced, case) };
     let proven = broken.below_end
         || synced >= plan.next
         || broken.epoch.is_some_and(|epoch| epoch <= durable);
@@ -142,6 +132,26 @@ pub(super) fn walk(
     Ok(plan)
 }
 
+/// A log that ends with a record.
+fn unbroken(
+    files: &ShardFiles,
+    mut plan: ShardPlan,
+    synced: Lsn,
+    case: Case,
+) -> Result<ShardPlan, Refusal> {
+    let row = tail_row(case.origin, Ending::Clean, synced >= plan.next);
+    if row == Row::D {
+        return Ok(plan);
+    }
+    let refusal = ends_early(files, &plan, synced);
+    if case.damage == Damage::Refused {
+        return Err(refusal);
+    }
+    let StorageFault { file: path, offset, .. } = refusal.fault;
+    plan.cuts.push(Cut { path, offset, lsn: plan.next, row: Row::M });
+    Ok(plan)
+}
+
 /// Whether the history stops within this segment, whose records up to there follow.
 fn interruption(segment: usize, end: Option<End>, scan: &Scanned) -> Option<Break> {
     let offset = scan.length;
@@ -151,6 +161,7 @@ fn interruption(segment: usize, end: Option<End>, scan: &Scanned) -> Option<Brea
     let (ending, epoch) = match scan.tail {
         Tail::Clean if !short => return None,
         Tail::Clean | Tail::Torn => (Ending::Torn, scan.announced),
+        Tail::Changed => (Ending::Changed, scan.announced),
         Tail::Gap { epoch, .. } => (Ending::Gap, scan.announced.or(Some(epoch))),
     };
     Some(Break { segment, offset, ending, below_end: end.is_some(), epoch })

@@ -149,9 +149,21 @@ fn tails() {
         let padded = scan(ID, &padded, 100);
         assert_eq!((padded.length, padded.tail), (*whole as u64, tail), "cut at {len}, zeros");
     }
-    let garbage = [&bytes[..], b"garbage #r1 s=000 g="].concat();
-    let found = scan(ID, &garbage, 10);
-    assert_eq!((found.length, found.tail), (bytes.len() as u64, Tail::Torn));
+    // What no writer of this segment has begun is no torn tail.
+    let line = String::from_utf8(bytes[..LINE].to_vec()).unwrap();
+    for garbage in [
+        &b"garbage #r1 s=000 g="[..],
+        b"#r1 s=999",
+        &bytes[..40],
+        &bytes[..LINE],
+        line.replace("n=", "n:").as_bytes(),
+    ] {
+        for zeros in [0, 300] {
+            let garbage = [&bytes[..], garbage, &vec![0; zeros]].concat();
+            let found = scan(ID, &garbage, 10);
+            assert_eq!((found.length, found.tail), (bytes.len() as u64, Tail::Changed));
+        }
+    }
 }
 
 #[test]
@@ -166,7 +178,7 @@ fn every_flipped_bit_ends_the_valid_part_and_shows_the_gap() {
         let start = *bounds.iter().rfind(|bound| **bound <= bit / 8).unwrap();
         assert_eq!(found.length, start as u64, "bit {bit}");
         if start == last {
-            assert_eq!(found.tail, Tail::Torn, "bit {bit}");
+            assert_eq!(found.tail, Tail::Changed, "bit {bit}");
         } else {
             let next = bounds.iter().find(|bound| **bound > start).unwrap();
             let Tail::Gap { resumes, .. } = found.tail else { panic!("bit {bit}: {found:?}") };
@@ -184,7 +196,7 @@ fn stale_swapped_and_repeated_records_do_not_pass() {
     // A copy of an older record is not one that was still to come.
     let repeated = [&bytes[..], record(1), record(6)].concat();
     let found = scan(ID, &repeated, 1000);
-    assert_eq!((found.length, found.tail), (bytes.len() as u64, Tail::Torn));
+    assert_eq!((found.length, found.tail), (bytes.len() as u64, Tail::Changed));
     // Two records swapped: the later one lies where an earlier one has to be.
     let swapped = [record(0), record(2), record(1), record(3)].concat();
     let found = scan(ID, &swapped, 1000);
@@ -193,7 +205,7 @@ fn stale_swapped_and_repeated_records_do_not_pass() {
     // The same bytes under another identity are nothing.
     for id in [SegmentId { number: 8, ..ID }, SegmentId { run: RunId(1), ..ID }] {
         let found = scan(id, &bytes, 1000);
-        assert_eq!((found.length, found.tail, found.records), (0, Tail::Torn, 0));
+        assert_eq!((found.length, found.tail, found.records), (0, Tail::Changed, 0));
     }
     // A record within a value is not a record of the log.
     let planted = OwnedArgs::of(&[b"SET", b"k", record(6)]);

@@ -111,7 +111,7 @@ fn expected(footer: &Footer) -> Option<Expected> {
 fn small() -> Vec<Owned> {
     let pairs = vec![(b"f".to_vec(), b"v".to_vec()), (Vec::new(), b"x".to_vec())];
     vec![
-        Owned::Expect(0, 300),
+        Owned::Expect(0, 30),
         Owned::Str(0, b"key".to_vec(), None, b"value".to_vec()),
         Owned::Str(15, Vec::new(), Some(1_700_000_000_000), Vec::new()),
         Owned::Open(9, 15, b"big".to_vec(), Some(5), Kind::Hash, 1_000_000),
@@ -329,5 +329,17 @@ fn speed() {
             rate(wrote),
             rate(read)
         );
+    }
+}
+
+impl ChunkWriter {
+    /// The items of the chunk that is not full yet.
+    pub fn unsealed(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// Adds bytes that need not be items.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.push(bytes);
     }
 }
