@@ -16,12 +16,14 @@ use crate::keyspace::watch::Watches;
 use crate::types::hash::{Hash, Limits};
 use crate::types::list::List;
 use crate::types::rope::{ROPE_MIN, Rope};
+use crate::types::set::{Set, SetLimits};
 use crate::types::string::{Edited, StrRef};
 use crate::types::value::{Encoding, Kind, Value};
 use crate::types::zset::ZsetLimits;
 
 pub use crate::keyspace::hash_mut::HashMut;
 pub use crate::keyspace::list_mut::ListMut;
+pub use crate::keyspace::set_mut::{NewSet, SetMut};
 pub use crate::keyspace::zset_mut::ZsetMut;
 
 /// Dirty marks: keys whose hashes agree in 14 bits share one, which only costs needless waiting.
@@ -72,6 +74,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Up to what a sorted set is small.
     pub zsets: ZsetLimits,
+    /// Up to what a set is small.
+    pub sets: SetLimits,
     /// How accesses are recorded.
     pub policy: Policy,
 }
@@ -135,6 +139,7 @@ impl Default for Settings {
             seed: 0,
             limits: Limits::default(),
             zsets: ZsetLimits::default(),
+            sets: SetLimits::default(),
             policy: Policy::Lru,
         }
     }
@@ -170,8 +175,15 @@ impl Keyspace {
     }
 
     /// Changes what can change at run time: it applies to values as they are changed.
-    pub fn configure(&mut self, limits: Limits, zsets: ZsetLimits, policy: Policy) {
+    pub fn configure(
+        &mut self,
+        limits: Limits,
+        sets: SetLimits,
+        zsets: ZsetLimits,
+        policy: Policy,
+    ) {
         self.settings.limits = limits;
+        self.settings.sets = sets;
         self.settings.zsets = zsets;
         self.settings.policy = policy;
     }
@@ -259,6 +271,15 @@ impl Keyspace {
         }
     }
 
+    /// The set at the key.
+    pub fn set(&mut self, db: Db, key: &[u8]) -> Result<Option<&Set>, WrongType> {
+        let Some(place) = self.access(db, key) else { return Ok(None) };
+        match self.database(db).table.view(place).value {
+            Stored::Extern(Value::Set(set)) => Ok(Some(set)),
+            _ => Err(WrongType),
+        }
+    }
+
     /// The key's deadline: `None` when there is no key, `Some(None)` when it lives for ever.
     pub fn deadline(&mut self, db: Db, key: &[u8]) -> Option<Option<Millis>> {
         self.look(db, key).map(|(_, meta)| meta.deadline.map(Millis))
@@ -278,6 +299,7 @@ impl Keyspace {
                     Value::Rope(_) => Encoding::Raw,
                     Value::Hash(Hash::Flat(_)) => Encoding::Listpack,
                     Value::Hash(Hash::Big(_)) => Encoding::Hashtable,
+                    Value::Set(set) => set.encoding(),
                     Value::List(_) => Encoding::Quicklist,
                     Value::Zset(zset) => zset.encoding(),
                 };
@@ -331,6 +353,12 @@ impl Keyspace {
         self.stamps.fill(self.next);
     }
 
+    /// Has the deadline of an entry passed?
+    #[inline]
+    pub(super) fn is_past(&self, meta: Meta) -> bool {
+        meta.deadline.is_some_and(|deadline| Millis(deadline).expired(self.now))
+    }
+
     /// A key that has not expired; the lookup is counted.
     #[inline]
     pub(super) fn look(&mut self, db: Db, key: &[u8]) -> Option<(Place, Meta)> {
@@ -350,8 +378,7 @@ impl Keyspace {
         let table = &self.database(db).table;
         let place = table.find(hash, key)?;
         let meta = table.meta(place);
-        let expired = meta.deadline.is_some_and(|deadline| Millis(deadline).expired(self.now));
-        (!expired).then_some((place, meta))
+        (!self.is_past(meta)).then_some((place, meta))
     }
 
     /// The same for a write: an expired key is removed and noted. The hash if there is none.
@@ -362,7 +389,7 @@ impl Keyspace {
         let table = &self.database(db).table;
         let place = table.find(hash, key).ok_or(hash)?;
         let meta = table.meta(place);
-        if meta.deadline.is_some_and(|deadline| Millis(deadline).expired(self.now)) {
+        if self.is_past(meta) {
             self.expire(db, key, place);
             return Err(hash);
         }

@@ -30,6 +30,7 @@ pub mod opened;
 mod preimage;
 pub mod rebuild;
 pub mod scan;
+mod set_mut;
 pub mod snapshot;
 pub mod watch;
 pub mod write;
