@@ -9,6 +9,7 @@ use crate::base::prng::Prng;
 use crate::base::table::{KeyHasher, Meta, New, Place, Stored, is_small};
 use crate::base::time::Millis;
 use crate::keyspace::database::{Database, EDITED, POLARITY};
+use crate::keyspace::evict::Candidate;
 use crate::keyspace::graveyard::Graveyard;
 use crate::keyspace::load::Loading;
 use crate::keyspace::preimage::Cut;
@@ -123,13 +124,15 @@ pub struct Keyspace {
     pub(super) peak: usize,
     pub(super) watches: Watches,
     pub(super) expired: VecDeque<(Db, Vec<u8>)>,
+    /// Keys that may be evicted, the most deserving last.
+    pub(super) candidates: Vec<Candidate>,
     /// Where `expire_slice` goes on: database and segment.
     pub(super) sweep: (usize, usize),
     pub(super) graveyard: Graveyard,
     pub(super) loading: HashMap<u64, Loading>,
     /// The access clock in seconds.
     seconds: u64,
-    dice: Prng,
+    pub(super) dice: Prng,
 }
 
 impl Default for Settings {
@@ -166,6 +169,7 @@ impl Keyspace {
             peak: 0,
             watches: Watches::default(),
             expired: VecDeque::new(),
+            candidates: Vec::new(),
             sweep: (0, 0),
             graveyard: Graveyard::default(),
             loading: HashMap::new(),
@@ -310,7 +314,7 @@ impl Keyspace {
             kind,
             encoding,
             deadline: meta.deadline.map(Millis),
-            idle: self.seconds.wrapping_sub(u64::from(meta.clock)) & 0xff_ffff,
+            idle: self.idle(meta.clock),
             freq: self.decayed(meta.clock),
             bytes: key.len() + value + 16,
         })
@@ -498,8 +502,13 @@ impl Keyspace {
         self.minutes() << 8 | (counter + u32::from(rises))
     }
 
+    /// Seconds since an access that is recorded so.
+    pub(super) fn idle(&self, clock: u32) -> u64 {
+        self.seconds.wrapping_sub(u64::from(clock)) & 0xff_ffff
+    }
+
     /// The counter, less one for each minute since the last decay.
-    fn decayed(&self, clock: u32) -> u8 {
+    pub(super) fn decayed(&self, clock: u32) -> u8 {
         let minutes = self.minutes().wrapping_sub(clock >> 8) & 0xffff;
         (clock & 0xff).saturating_sub(minutes) as u8
     }
