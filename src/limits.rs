@@ -127,6 +127,9 @@ pub const WRITE_IN_PLACE: usize = 64 << 10;
 /// How often core 0 looks whether a checkpoint is due.
 pub const TICK: Duration = Duration::from_millis(100);
 
+/// How often the log says how far a checkpoint is: most are over before.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Time between attempts to heal a broken log: service resumes within 5 s after space returns.
 pub const HEAL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -137,8 +140,6 @@ pub const EPOCH_INTERVAL: Duration = Duration::from_millis(50);
 /// Entries that one slice of expiry looks at, and pieces that one slice of freeing frees: each some
 /// ten microseconds.
 pub const EXPIRE_SLICE: usize = 256;
-/// Keys that one slice of eviction gives up: each some microseconds.
-pub const EVICT_SLICE: usize = 16;
 /// See `EXPIRE_SLICE`.
 pub const FREE_SLICE: usize = 64;
 

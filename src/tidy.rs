@@ -19,6 +19,7 @@ const RATCHET: &[(&str, &str, usize, &str)] = &[
     ("src/resp/reply.rs", "boolean", 1, "the value that is written"),
     // The payload of a record is RESP, in a file as on a socket.
     ("src/persist/payload.rs", "layers", 1, "reads arguments out of a record"),
+    ("src/persist/rewind.rs", "layers", 1, "compares commands with one that is looked for"),
     ("src/persist/segment.rs", "layers", 1, "appends arguments as RESP"),
     // What DUMP gives and an import takes are pieces of Redis' files.
     ("src/commands/dump.rs", "layers", 1, "DUMP and RESTORE"),

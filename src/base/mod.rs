@@ -1,6 +1,7 @@
 //! What std lacks: no Redis words, no storage.
 
 pub mod arena;
+pub mod calendar;
 pub mod checksum;
 pub mod entry;
 pub mod extended;

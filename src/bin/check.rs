@@ -1,4 +1,4 @@
-//! basalt-check: reads a data directory with the server's own decoders; only `fix` changes it.
+//! basalt-check: looks at a data directory with the server's own decoders, and restores from it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,15 @@ use basalt::persist::names;
 use basalt::persist::recovery::Mode;
 use basalt::persist::segment_scan::Parts;
 use basalt::server::inspect::{self, Inspected, Unread};
+use basalt::server::offline::OfflineError;
 use basalt::server::verify::Depth;
 use clap::{Parser, Subcommand};
 
 use crate::fix::{Fix, Force};
 use crate::report::Report;
 
+#[path = "check/backup.rs"]
+mod backup;
 #[path = "check/dump.rs"]
 mod dump;
 #[path = "check/export.rs"]
@@ -28,10 +31,17 @@ mod list;
 mod plan;
 #[path = "check/report.rs"]
 mod report;
+#[path = "check/reseal.rs"]
+mod reseal;
+#[path = "check/restore.rs"]
+mod restore;
+#[path = "check/status.rs"]
+mod status;
 #[path = "check/verify.rs"]
 mod verify;
 
-/// Looks at the files of a Basalt data directory. Only `fix` changes anything.
+/// Looks at the files of a Basalt data directory, restores earlier moments, makes backups. Only
+/// `fix` and `adopt` change the directory.
 ///
 /// Exit codes: 0 all is well, 1 something is damaged and a server would refuse it, 2 it could not
 /// be looked at, 3 there is something to fix and nobody has agreed to it.
@@ -109,6 +119,34 @@ enum Task {
         #[arg(long, default_value_t = 16)]
         databases: u16,
     },
+    /// Makes a new directory with the database as it was at one moment
+    Restore {
+        #[command(flatten)]
+        at: At,
+        #[command(flatten)]
+        args: restore::RestoreArgs,
+    },
+    /// Makes a consistent copy, also of a directory that a server is using
+    Backup {
+        #[command(flatten)]
+        at: At,
+        #[command(flatten)]
+        args: backup::BackupArgs,
+    },
+    /// Makes a copy of a running server's directory one that a server starts on
+    Adopt {
+        #[command(flatten)]
+        at: At,
+        #[command(flatten)]
+        args: backup::AdoptArgs,
+    },
+    /// Makes logs that were edited by hand a database again
+    Reseal {
+        #[command(flatten)]
+        at: At,
+    },
+    /// Asks a running server what it is doing with its files
+    Status(status::StatusArgs),
     /// Prints the records of one segment and their commands
     Dump {
         #[command(flatten)]
@@ -158,12 +196,22 @@ fn main() -> ExitCode {
 }
 
 fn run(task: Task, out: &mut dyn io::Write) -> Result<(), Trouble> {
+    if let Task::Status(args) = task {
+        return status::status(&args, &mut Report { json: args.json, out, faults: 0 });
+    }
     let (Task::Verify { at, .. }
     | Task::List { at, .. }
     | Task::Plan { at, .. }
     | Task::Fix { at, .. }
     | Task::Export { at, .. }
-    | Task::Dump { at, .. }) = &task;
+    | Task::Restore { at, .. }
+    | Task::Backup { at, .. }
+    | Task::Adopt { at, .. }
+    | Task::Reseal { at, .. }
+    | Task::Dump { at, .. }) = &task
+    else {
+        unreachable!("answered above")
+    };
     let dir = at.dir.clone();
     let report = &mut Report { json: at.json, out, faults: 0 };
     let mode = |strict| if strict { Mode::Strict } else { Mode::Auto };
@@ -183,6 +231,11 @@ fn run(task: Task, out: &mut dyn io::Write) -> Result<(), Trouble> {
             export::export(&dir, mode(strict), databases, &redis, report)
         }
         Task::Dump { segment, .. } => dump::dump(&dir, &segment, report),
+        Task::Status(_) => unreachable!("answered above"),
+        Task::Restore { args, .. } => restore::restore(&dir, &args, report),
+        Task::Backup { args, .. } => backup::backup(&dir, &args, report),
+        Task::Reseal { .. } => reseal::reseal(&dir, report),
+        Task::Adopt { args, .. } => backup::adopt(&dir, &args, report),
     };
     match done {
         // What stops the work is told like what does not.
@@ -191,6 +244,17 @@ fn run(task: Task, out: &mut dyn io::Write) -> Result<(), Trouble> {
     }
     report.out.flush().map_err(|error| Trouble::Unable(error.to_string()))?;
     if report.faults > 0 { Err(Trouble::Damaged) } else { Ok(()) }
+}
+
+/// Says why a start would be refused, if that is it; what is damaged is told by `run`.
+fn told(report: &mut Report<'_>, error: OfflineError) -> Trouble {
+    match error {
+        OfflineError::Unread(why) => why.into(),
+        OfflineError::Refused(refusal) => {
+            report.refusal(&refusal).err().unwrap_or(Trouble::Damaged)
+        }
+        other => Trouble::Unable(other.to_string()),
+    }
 }
 
 /// The manifest; nothing if it is damaged, which has then been said.

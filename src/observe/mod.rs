@@ -2,6 +2,7 @@
 //!
 //! - `counters`: what one core counts, merged over cores; `latency`: histograms of durations
 //! - `slowlog`: the slow log; `events`: LATENCY's history; `rate`: what "per second" means
+//! - `progress`: rate and rest of what has a known size
 //! - `facts`: what the server gathers for INFO; `info`: INFO's text; `version`: who we say we are
 
 pub mod counters;
@@ -9,6 +10,7 @@ pub mod events;
 pub mod facts;
 pub mod info;
 pub mod latency;
+pub mod progress;
 pub mod rate;
 pub mod slowlog;
 pub mod version;

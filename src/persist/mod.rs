@@ -1,5 +1,6 @@
 //! The bytes of every file, and decisions about files. No I/O here, and no keyspace.
 
+pub mod backup;
 pub mod fault;
 pub mod manifest;
 pub mod names;
@@ -8,7 +9,9 @@ pub mod rdb;
 pub mod record;
 pub mod recovery;
 pub mod redis_files;
+pub mod reseal;
 pub mod retention;
+pub mod rewind;
 pub mod saving;
 pub mod segment;
 mod segment_queue;

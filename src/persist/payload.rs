@@ -155,6 +155,11 @@ impl<'a> Pieces<'a> {
         Pieces { payload, at: 0, spans, state, units: 0, count, selected }
     }
 
+    /// Whole units that have been read, and the bytes up to here.
+    pub fn position(&self) -> (u64, usize) {
+        (self.units, self.at)
+    }
+
     /// The next piece; nothing at the end.
     #[expect(clippy::should_implement_trait, reason = "what it lends is gone at the next call")]
     pub fn next(&mut self) -> Result<Option<Piece<'_>>, BadPayload> {

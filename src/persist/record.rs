@@ -175,12 +175,21 @@ impl Header {
         line
     }
 
-    /// The header that a line of segment `id` carries, if the line is one and its `h` holds.
-    pub fn read(line: &[u8], id: SegmentId) -> Option<Announced> {
+    /// What a line of segment `id` says whose record was edited by hand: it has the form of one,
+    /// and no more is known of it.
+    pub fn read_unsealed(line: &[u8], id: SegmentId) -> Option<Header> {
         let line: &[u8; LINE] = line.get(..LINE)?.try_into().ok()?;
+        let header = Header::said(line)?;
+        let ours = line.starts_with(MARK) && line.ends_with(b"\r\n");
+        let number = |range: Field| line.get(range).and_then(decimal);
+        let same = number(SHARD)? == u64::from(id.shard.0) && number(NUMBER)? == id.number;
+        (ours && same).then_some(header)
+    }
+
+    fn said(line: &[u8; LINE]) -> Option<Header> {
         let number = |range: Field| line.get(range).and_then(decimal);
         let letter = *line.get(POLICY)?;
-        let header = Header {
+        Some(Header {
             first: Lsn(number(FIRST)?),
             count: u32::try_from(number(COUNT)?).ok()?,
             epoch: Epoch(number(EPOCH)?),
@@ -189,7 +198,13 @@ impl Header {
             now: Millis(number(TIME)?),
             policy: Policy::ALL.into_iter().find(|policy| policy.letter() == letter)?,
             payload: number(PAYLOAD)?,
-        };
+        })
+    }
+
+    /// The header that a line of segment `id` carries, if the line is one and its `h` holds.
+    pub fn read(line: &[u8], id: SegmentId) -> Option<Announced> {
+        let line: &[u8; LINE] = line.get(..LINE)?.try_into().ok()?;
+        let header = Header::said(line)?;
         // Everything up to ` h=` must be what would have been written, so there is one line for
         // each header; shard and number of `id` are compared by the same means.
         let same = header.fields(id);

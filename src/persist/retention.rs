@@ -42,7 +42,7 @@ pub fn retire(old: &Manifest, next: &Manifest, ends: &[BTreeMap<u64, End>]) -> O
         // Nothing is missing up to where the next generation begins.
         manifest.durable = manifest.durable.max(Epoch(next.cut.0.saturating_sub(1)));
     }
-    // A server that is started with another `appendonly` has read a log that it does not go on with.
+    // With another `appendonly` a server has read a log that it does not go on with.
     manifest.appendonly |= manifest.shards.iter().any(|files| !files.segments.is_empty());
     manifest.paths().next()?;
     Some(Retired { manifest, links })

@@ -55,17 +55,18 @@ pub async fn tend(core: Rc<Core>) {
     }
 }
 
-/// The task of core 0 that syncs all logs every second, under `everysec`.
-pub async fn sync_every_second(core: Rc<Core>) {
+/// The task of core 0 that, every second in which something was written, syncs all logs under
+/// `everysec`, and lets every log say how far it goes.
+pub async fn every_second(core: Rc<Core>) {
     let mut seen: Vec<Lsn> = Vec::new();
     loop {
         glommio::timer::sleep(Duration::from_secs(1)).await;
-        if core.settings.borrow().config.appendfsync != Fsync::EverySec {
+        let last = core.on_all(|core| core.shard.borrow().appended()).await;
+        if last == seen {
             continue;
         }
-        let last = core.on_all(|core| core.shard.borrow().appended()).await;
-        if last != seen {
-            seen = last;
+        seen = last;
+        if core.settings.borrow().config.appendfsync == Fsync::EverySec {
             let began = Instant::now();
             if !sync_round(&core).await {
                 // Not proven yet, and perhaps nothing more comes that would be a reason to sync.
@@ -73,8 +74,25 @@ pub async fn sync_every_second(core: Rc<Core>) {
             }
             let late = began.elapsed() > Duration::from_secs(1);
             core.shared.delayed_syncs.fetch_add(u64::from(late), Ordering::Relaxed);
+        } else {
+            Advance::begin(&core).await.advance().await;
         }
+        mark(&core).await;
     }
+}
+
+/// A record of the present epoch in every log, also in those that nobody writes to: copies of the
+/// logs that are made one after another end at a moment that all of them have reached.
+async fn mark(core: &Rc<Core>) {
+    core.on_all(|core| {
+        core.clock.start_turn();
+        core.run(|_| ());
+        if let Some(log) = core.shard.borrow_mut().log_mut().filter(|log| log.fault().is_none()) {
+            log.append_commit();
+        }
+        core.log_due.raise();
+    })
+    .await;
 }
 
 /// Makes everything that was appended before the call durable on all shards, and then says so in

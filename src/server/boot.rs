@@ -13,13 +13,13 @@ use crate::base::ids::ShardId;
 use crate::config::Config;
 use crate::server::clock;
 use crate::server::core::{Core, Message};
-use crate::server::disk::DirectoryLock;
+use crate::server::lock::DirectoryLock;
 use crate::server::log;
 use crate::server::mesh::{Port, mesh};
 use crate::server::recover::{self, Found};
 use crate::server::shared::{Settings, Shared};
 use crate::server::stream::{self, Net};
-use crate::server::{advance, aof, housekeeping, listen, load, saver, shutdown};
+use crate::server::{advance, aof, housekeeping, listen, load, offline, saver, shutdown};
 
 /// Why the server did not start: one line for the operator.
 #[derive(Debug)]
@@ -54,9 +54,11 @@ pub fn run(
     raise_file_limit(&mut config);
     let listeners = listen::bind(&config)?;
     let directory = own_directory(&config)?;
-    let _lock = DirectoryLock::take(&directory).map_err(|error| StartError(error.to_string()))?;
+    let lock = DirectoryLock::take(&directory).map_err(|error| StartError(error.to_string()))?;
+    let lock = Arc::new(lock);
     greet(&config, &cpus, &directory);
     notes.iter().for_each(log::notice);
+    offline::refuse_doubtful_copy(&directory, &lock)?;
     let found = recover::find(&directory, &config)?;
     write_pid_file(&config)?;
     let shared = Arc::new(Shared::new(config.shards, found.run_hex(), config_file, clock::wall()));
@@ -70,6 +72,7 @@ pub fn run(
             found: Arc::clone(&found),
             settings: settings.clone(),
             stop: Arc::clone(&stop),
+            lock: Arc::clone(&lock),
             listeners: listeners.take_if(|_| port.id() == ShardId(0)),
         };
         let name = format!("shard-{}", port.id().0);
@@ -90,12 +93,13 @@ struct Start {
     found: Arc<Found>,
     settings: Settings,
     stop: Arc<AtomicBool>,
+    lock: Arc<DirectoryLock>,
     listeners: Option<listen::Listeners>,
 }
 
 /// One core from its birth to the end of the process.
 async fn start_core(port: Port<Message>, start: Start) -> Result<(), StartError> {
-    let Start { shared, found, settings, stop, listeners } = start;
+    let Start { shared, found, settings, stop, lock, listeners } = start;
     let shard = load::empty_shard(port.id(), &found, &settings.config);
     let database = Arc::clone(&found.database);
     let net = Net::new().map_err(|error| {
@@ -114,8 +118,10 @@ async fn start_core(port: Port<Message>, start: Start) -> Result<(), StartError>
         return std::future::pending().await;
     }
     load::finish(&core, &found).await.map_err(StartError)?;
+    // What is in the directory now has been written or approved by this run.
+    lock.adopt().map_err(|error| StartError(error.to_string()))?;
     glommio::spawn_local(advance::tend(Rc::clone(&core))).detach();
-    glommio::spawn_local(aof::sync_every_second(Rc::clone(&core))).detach();
+    glommio::spawn_local(aof::every_second(Rc::clone(&core))).detach();
     glommio::spawn_local(saver::tend(Rc::clone(&core))).detach();
     core.shared.set_loading(false);
     log::notice("Ready to accept connections tcp");

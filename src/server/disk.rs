@@ -21,7 +21,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::fs::{self, OpenOptions, TryLockError};
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -439,67 +439,6 @@ pub async fn create_dir(path: &Path) -> Result<(), DiskError> {
 /// Makes the names in a directory durable: what was created, renamed or removed before.
 pub async fn sync_dir(path: &Path) -> Result<(), DiskError> {
     on_pool("sync the directory", path, |path| fs::File::open(path)?.sync_all()).await
-}
-
-/// The right to use a data directory, held until it is dropped or the process ends.
-#[derive(Debug)]
-pub struct DirectoryLock {
-    // The lock lives as long as the open file; the kernel drops it with the process.
-    _file: fs::File,
-}
-
-/// Why a data directory cannot be used.
-#[derive(Debug)]
-pub enum LockError {
-    /// Another process has it; its process id, if the file tells.
-    Held(PathBuf, Option<u32>),
-    /// The lock file cannot be opened or locked.
-    Disk(DiskError),
-}
-
-impl fmt::Display for LockError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LockError::Held(path, Some(pid)) => {
-                write!(out, "{} is locked: process {pid} uses this directory", path.display())
-            }
-            LockError::Held(path, None) => {
-                write!(out, "{} is locked: another process uses this directory", path.display())
-            }
-            LockError::Disk(error) => error.fmt(out),
-        }
-    }
-}
-
-impl std::error::Error for LockError {}
-
-impl DirectoryLock {
-    /// The name of the lock file.
-    pub const NAME: &'static str = "LOCK";
-
-    /// Takes the lock at once or says who has it. Blocks on files, so for the time before the
-    /// cores start.
-    pub fn take(directory: &Path) -> Result<DirectoryLock, LockError> {
-        let path = directory.join(Self::NAME);
-        let failed =
-            |action, source| LockError::Disk(DiskError { action, path: path.clone(), source });
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(&path).map_err(|error| failed("open", error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = fs::read_to_string(&path).ok();
-                let pid = holder.and_then(|text| text.trim().parse().ok());
-                return Err(LockError::Held(path, pid));
-            }
-            Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
-        }
-        file.set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .map_err(|error| failed("write", error))?;
-        Ok(DirectoryLock { _file: file })
-    }
 }
 
 /// Gives this thread the lowest priority and the processors of the whole process. Where that is

@@ -129,7 +129,7 @@ pub fn read_manifest(directory: &Path, name: &str) -> Result<Option<Manifest>, U
 }
 
 /// Scans the logs, those of different shards at the same time.
-fn scan_all(
+pub fn scan_all(
     directory: &Path,
     manifest: &Manifest,
     parts: Parts,

@@ -10,6 +10,7 @@ use crate::base::ids::{Epoch, Lsn, ShardId};
 use crate::config::Config;
 use crate::keyspace::keyspace::{Keyspace, Settings as KeySettings};
 use crate::limits::DISK_BLOCK;
+use crate::observe::progress::Progress;
 use crate::persist::manifest::{Base, Manifest, Segment};
 use crate::persist::names;
 use crate::persist::recovery::{Plan, Replay, ShardPlan};
@@ -23,7 +24,7 @@ use crate::server::import;
 use crate::server::log;
 use crate::server::recover::{self, Found};
 use crate::server::reshard;
-use crate::server::settings::{access_policy, hash_limits, set_limits, zset_limits};
+use crate::server::settings::{access_policy, hash_limits, zset_limits};
 use crate::shard::fill::{self, BaseFill, LogFill};
 use crate::shard::shard::Shard;
 
@@ -35,7 +36,6 @@ pub fn empty_shard(id: ShardId, found: &Found, config: &Config) -> Shard {
         seed: hash.seed,
         limits: hash_limits(config),
         zsets: zset_limits(config),
-        sets: set_limits(config),
         policy: access_policy(config),
     });
     Shard::new(id, keys, hash.seed ^ found.database.run.0 as u64)
@@ -258,11 +258,10 @@ async fn write_again(core: &Core, replay: &Replay) -> Result<(), DiskError> {
 
 fn progress(core: &Core) {
     let loaded = &core.shared.loaded;
-    let (bytes, total) =
+    let (done, total) =
         (loaded.bytes.load(Ordering::Relaxed), loaded.total.load(Ordering::Relaxed));
-    let seconds = core.shared.started.elapsed().as_secs_f64();
-    let percent = bytes * 100 / total.max(1);
-    log::notice(format!("Loading: {percent}% ({bytes} of {total} bytes) in {seconds:.0} s"));
+    let elapsed = core.shared.started.elapsed();
+    log::notice(format!("Loading: {}", Progress { of: "bytes", done, total, elapsed }));
 }
 
 fn loaded(core: &Core) {

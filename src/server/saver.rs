@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::base::ids::ShardId;
 use crate::commands::admin::{self, Busy, Saving as Wish, Start};
-use crate::limits::{HEAL_INTERVAL, TICK};
+use crate::keyspace::snapshot::Progress as KeyProgress;
+use crate::limits::{HEAL_INTERVAL, PROGRESS_INTERVAL, TICK};
+use crate::observe::progress::Progress;
 use crate::persist::saving::{Due, Situation, due};
 use crate::persist::segment::SegmentWriter;
 use crate::resp::error::Error;
@@ -114,6 +116,11 @@ async fn on_wish(core: &Rc<Core>, wish: Wish) -> Result<Start, Error> {
 }
 
 impl Saver {
+    /// Is a checkpoint being made?
+    pub fn is_busy(&self) -> bool {
+        !self.is_idle()
+    }
+
     fn is_idle(&self) -> bool {
         self.state.borrow().busy == Busy::Idle
     }
@@ -139,6 +146,7 @@ pub async fn run(core: Rc<Core>, busy: Busy) -> bool {
         }
     }
     log::notice(format!("{} started", title(busy)));
+    glommio::spawn_local(tell(Rc::clone(&core), title(busy), started)).detach();
     let result = checkpoint::checkpoint(&core).await;
     let seconds = started.elapsed().as_secs_f64();
     let ok = result.is_ok();
@@ -150,6 +158,21 @@ pub async fn run(core: Rc<Core>, busy: Busy) -> bool {
     checkpoint::refuse_or_allow_writes(&core).await;
     core.saver.ended.wake();
     ok
+}
+
+/// Says every few seconds how far a checkpoint is.
+async fn tell(core: Rc<Core>, title: &'static str, started: Instant) {
+    loop {
+        glommio::timer::sleep(PROGRESS_INTERVAL).await;
+        if core.saver.state.borrow().since != Some(started) {
+            return;
+        }
+        let figures = core.on_all(|core| core.shard.borrow().keys.progress()).await;
+        let sum = |of: fn(&KeyProgress) -> u64| figures.iter().flatten().map(of).sum();
+        let (done, total) = (sum(|now| now.written), sum(|now| now.keys));
+        let progress = Progress { of: "keys", done, total, elapsed: started.elapsed() };
+        log::notice(format!("{title}: {progress}"));
+    }
 }
 
 fn note_end(core: &Core, busy: Busy, summary: Option<&Summary>, seconds: i64) {

@@ -10,13 +10,13 @@ use crate::config::values::{EvictionPolicy, Fsync};
 use crate::keyspace::keyspace::Policy;
 use crate::resp::error::Error;
 use crate::server::aof;
+use crate::server::checkpoint;
 use crate::server::core::Core;
 use crate::server::log;
 use crate::server::saver;
 use crate::server::shared::Settings;
 use crate::shard::gate::Promise;
 use crate::types::hash::Limits;
-use crate::types::set::SetLimits;
 use crate::types::zset::ZsetLimits;
 
 /// CONFIG SET: all pairs or none, on all cores.
@@ -29,6 +29,12 @@ pub async fn set(core: &Rc<Core>, pairs: &[(String, Vec<u8>)]) -> Result<(), Err
     }
     let new = changed.config;
     put_in_force(core, &new).await;
+    // What is refused after a failed save is a matter of the settings.
+    core.on_async(
+        ShardId(0),
+        |core| async move { checkpoint::refuse_or_allow_writes(&core).await },
+    )
+    .await;
     if new.appendfsync == Fsync::Always && old.appendfsync != Fsync::Always {
         // From its `+OK` on, `always` holds for what came before as well.
         core.on_async(ShardId(0), |core| async move { aof::sync_for_certain(&core).await }).await;
@@ -62,8 +68,7 @@ async fn put_in_force(core: &Rc<Core>, config: &Config) {
 pub fn apply(core: &Rc<Core>) {
     let config = core.settings.borrow().config.clone();
     let mut shard = core.shard.borrow_mut();
-    let (hashes, sets, zsets) = (hash_limits(&config), set_limits(&config), zset_limits(&config));
-    shard.keys.configure(hashes, sets, zsets, access_policy(&config));
+    shard.keys.configure(hash_limits(&config), zset_limits(&config), access_policy(&config));
     if shard.log().is_some() {
         shard.gate.set_promise(aof::promise(config.appendfsync));
         shard.note_progress();
@@ -88,15 +93,6 @@ pub fn zset_limits(config: &Config) -> ZsetLimits {
     ZsetLimits {
         entries: config.zset_max_listpack_entries,
         value: config.zset_max_listpack_value as usize,
-    }
-}
-
-/// Up to what a set is small.
-pub fn set_limits(config: &Config) -> SetLimits {
-    SetLimits {
-        ints: config.set_max_intset_entries,
-        entries: config.set_max_listpack_entries,
-        value: config.set_max_listpack_value as usize,
     }
 }
 

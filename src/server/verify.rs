@@ -36,7 +36,8 @@ fn empty_shard(manifest: &Manifest, id: ShardId, databases: u16) -> Shard {
     Shard::new(id, keys, seed)
 }
 
-fn check_base(
+/// Checks a base, byte by byte.
+pub fn check_base(
     directory: &Path,
     manifest: &Manifest,
     shard: ShardId,

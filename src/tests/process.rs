@@ -2,6 +2,8 @@
 
 #[path = "process/admin.rs"]
 mod admin;
+#[path = "process/backup.rs"]
+mod backup;
 #[path = "process/damage.rs"]
 mod damage;
 #[path = "process/hostile.rs"]
@@ -14,10 +16,14 @@ mod persistence;
 mod pubsub;
 #[path = "process/redis_files.rs"]
 mod redis_files;
+#[path = "process/restore.rs"]
+mod restore;
 #[path = "process/shards.rs"]
 mod shards;
 #[path = "process/tools.rs"]
 mod tools;
+#[path = "process/walkthrough.rs"]
+mod walkthrough;
 
 mod harness;
 

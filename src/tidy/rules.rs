@@ -30,7 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("router", &["commands", "resp", "observe", "base", "limits"]),
     ("server", BELOW_SERVER),
     ("testing", BELOW_SERVER),
-    ("bin", &["server", "testing", "persist", "shard", "config"]),
+    ("bin", &["server", "testing", "persist", "shard", "config", "base", "limits"]),
     ("tidy", &[]),
 ];
 

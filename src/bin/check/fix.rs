@@ -16,8 +16,8 @@ use basalt::persist::manifest::Manifest;
 use basalt::persist::names;
 use basalt::persist::recovery::{Mode, Plan, Refusal, Replay};
 use basalt::persist::segment_scan::Parts;
-use basalt::server::disk::DirectoryLock;
 use basalt::server::inspect::Inspected;
+use basalt::server::lock::DirectoryLock;
 use basalt::server::recover::keep_cuts;
 use basalt::server::verify::{Depth, check_all};
 

@@ -12,7 +12,7 @@ use basalt::persist::segment::{SegmentWriter, Stamp};
 use basalt::persist::shard_set::ShardSet;
 use basalt::persist::snapshot_file::{ChunkWriter, Header};
 use basalt::resp::args::OwnedArgs;
-use basalt::server::disk::DirectoryLock;
+use basalt::server::lock::DirectoryLock;
 
 const RUN: RunId = RunId(0xabc);
 const HASH: HashId = HashId { function: 1, seed: 7 };

@@ -1,7 +1,10 @@
 //! Section `persistence` of INFO: Redis' fields, and those of the snapshots that do not fork.
 
+use std::time::Duration;
+
 use crate::observe::facts::{EndedFacts, Facts, LoadingFacts, LogFacts, PersistenceFacts, Purpose};
 use crate::observe::info::text::{Lines, ratio};
+use crate::observe::progress::Progress;
 
 /// Writes the section.
 pub(super) fn persistence(facts: &Facts, out: &mut Lines) {
@@ -86,18 +89,17 @@ fn log(facts: &PersistenceFacts, log: &LogFacts, out: &mut Lines) {
 
 fn loading(loading: &LoadingFacts, out: &mut Lines) {
     let percent = 100.0 * ratio(loading.loaded_bytes, loading.total_bytes);
-    let left = loading.total_bytes.saturating_sub(loading.loaded_bytes);
-    // At the mean speed so far; before the first byte nothing is known, and Redis says 1.
-    let eta = match loading.loaded_bytes {
-        0 => 1.0,
-        loaded => loading.seconds as f64 * ratio(left, loaded),
-    };
+    let (done, total) = (loading.loaded_bytes, loading.total_bytes);
+    let elapsed = Duration::from_secs(loading.seconds);
+    let progress = Progress { of: "bytes", done, total, elapsed };
     out.line("loading_start_time", loading.start_second);
     out.line("loading_total_bytes", loading.total_bytes);
     out.line("loading_rdb_used_mem", 0);
     out.line("loading_loaded_bytes", loading.loaded_bytes);
     out.line("loading_loaded_perc", format_args!("{percent:.2}"));
-    out.line("loading_eta_seconds", eta.ceil() as u64);
+    // Before the first byte nothing is known, and Redis says 1.
+    out.line("loading_eta_seconds", progress.seconds_left().unwrap_or(1));
+    out.line("loading_bytes_per_sec", progress.rate());
 }
 
 fn snapshot(facts: &PersistenceFacts, out: &mut Lines) {
@@ -105,6 +107,10 @@ fn snapshot(facts: &PersistenceFacts, out: &mut Lines) {
     let (done, total) = facts.running.map_or((0, 0), |now| (now.keys_done, now.keys_total));
     out.line("snapshot_in_progress", u8::from(facts.running.is_some()));
     out.line("snapshot_progress_perc", format_args!("{:.2}", 100.0 * ratio(done, total)));
+    let elapsed = Duration::from_secs(facts.running.map_or(0, |now| now.seconds));
+    let progress = Progress { of: "keys", done, total, elapsed };
+    out.line("snapshot_keys_per_sec", if done == 0 { 0 } else { progress.rate() });
+    out.line("snapshot_eta_seconds", progress.seconds_left().unwrap_or(0));
     out.line("snapshot_bytes_written", figures.bytes_written);
     out.line("snapshot_slices", figures.slices);
     out.line("snapshot_longest_slice_usec", figures.longest_slice_usec);

@@ -144,18 +144,6 @@ fn files_are_replaced_listed_and_removed() {
     });
 }
 
-#[test]
-fn a_directory_has_one_user_and_the_error_names_it() {
-    let directory = tempdir().unwrap();
-    let lock = DirectoryLock::take(directory.path()).unwrap();
-    let error = DirectoryLock::take(directory.path()).unwrap_err();
-    let text = error.to_string();
-    assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
-    drop(lock);
-    DirectoryLock::take(directory.path()).unwrap();
-    assert!(matches!(DirectoryLock::take(Path::new("/nowhere")), Err(LockError::Disk(_))));
-}
-
 /// What each call of a scripted file answers: a length, or an error.
 type Script = Vec<Result<usize, ErrorKind>>;
 
