@@ -140,6 +140,8 @@ pub const EPOCH_INTERVAL: Duration = Duration::from_millis(50);
 /// Entries that one slice of expiry looks at, and pieces that one slice of freeing frees: each some
 /// ten microseconds.
 pub const EXPIRE_SLICE: usize = 256;
+/// Keys that one slice of eviction gives up: each some microseconds.
+pub const EVICT_SLICE: usize = 16;
 /// See `EXPIRE_SLICE`.
 pub const FREE_SLICE: usize = 64;
 

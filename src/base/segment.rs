@@ -374,10 +374,14 @@ impl<X> Segment<X> {
         old
     }
 
-    /// Is most of the arena garbage, so that `compact` pays?
-    pub fn wasteful(&self) -> bool {
-        let garbage = self.garbage as usize;
-        garbage > 1024 && garbage > self.arena.used() / 2
+    /// Bytes of the arena that nothing uses any more.
+    pub fn garbage(&self) -> usize {
+        self.garbage as usize
+    }
+
+    /// Is more than this fraction of the arena garbage, so that `compact` pays?
+    pub fn wasteful(&self, fraction: usize) -> bool {
+        self.garbage() > 1024 && self.garbage() > self.arena.used() / fraction
     }
 
     /// Moves all entries together; returns where the one at `at` is now.

@@ -47,6 +47,8 @@ pub struct Table<X> {
     deadlines: usize,
     len: usize,
     footprint: usize,
+    /// Bytes of the footprint that removed and moved entries have left.
+    garbage: usize,
     /// Entries that a new segment is made for.
     expected: usize,
 }
@@ -79,6 +81,7 @@ impl<X> Table<X> {
             deadlines: 0,
             len: 0,
             footprint: 0,
+            garbage: 0,
             expected: if depth == 0 { 0 } else { (expected >> depth) + ENTRIES_MAX / 8 },
         };
         table.footprint = table.segments.iter().map(|segment| segment.footprint()).sum();
@@ -108,6 +111,11 @@ impl<X> Table<X> {
     /// Bytes held of the allocator, without what an `X` holds beyond its own size.
     pub fn footprint(&self) -> usize {
         self.footprint + self.directory.capacity() * 4 + self.segments.capacity() * 16
+    }
+
+    /// The part of the footprint that removed entries have not left behind.
+    pub fn live(&self) -> usize {
+        self.footprint() - self.garbage
     }
 
     /// The hash of a key.
@@ -215,18 +223,31 @@ impl<X> Table<X> {
             self.deadlines += 1;
             self.lower_soonest(place.segment, deadline);
         }
-        let (at, old) = self.segment_mut(place).replace(place.hash, place.at, value, meta);
+        let segment = self.segment_mut(place);
+        let before = segment.garbage();
+        let (at, old) = segment.replace(place.hash, place.at, value, meta);
+        let after = segment.garbage();
+        self.garbage = self.garbage + after - before;
         (Place { at, ..place }, old)
     }
 
     /// Removes an entry; returns its out-of-line value.
     pub fn remove(&mut self, place: Place) -> Option<X> {
+        self.remove_if_wasteful(place, 2)
+    }
+
+    /// The same when memory is wanted: the segment keeps at most an eighth of garbage.
+    pub fn evict(&mut self, place: Place) -> Option<X> {
+        self.remove_if_wasteful(place, 8)
+    }
+
+    fn remove_if_wasteful(&mut self, place: Place, fraction: usize) -> Option<X> {
         self.deadlines -= usize::from(self.meta(place).deadline.is_some());
         self.len -= 1;
         let Place { hash, at, .. } = place;
         self.resize(place.segment, |segment| {
             let old = segment.remove(hash, at);
-            if segment.wasteful() {
+            if segment.wasteful(fraction) {
                 segment.compact(0);
             }
             old
@@ -339,6 +360,7 @@ impl<X> Table<X> {
     pub fn dismantle(&mut self, each: impl FnMut(X)) -> bool {
         let Some(segment) = self.segments.pop() else { return false };
         self.footprint -= segment.footprint().min(self.footprint);
+        self.garbage -= segment.garbage().min(self.garbage);
         self.len -= segment.len().min(self.len);
         self.directory = Vec::new();
         segment.into_externs().for_each(each);
@@ -347,6 +369,8 @@ impl<X> Table<X> {
 
     /// What `footprint` should be, counted anew; for checks.
     pub fn recount(&self) -> usize {
+        let garbage: usize = self.segments.iter().map(|segment| segment.garbage()).sum();
+        assert_eq!(self.garbage, garbage, "garbage that was left");
         let segments: usize = self.segments.iter().map(|segment| segment.footprint()).sum();
         segments + self.directory.capacity() * 4 + self.segments.capacity() * 16
     }
@@ -392,9 +416,10 @@ impl<X> Table<X> {
     /// Runs what may change the memory of a segment.
     fn resize<R>(&mut self, number: u32, change: impl FnOnce(&mut Segment<X>) -> R) -> R {
         let segment = self.segments.get_mut(number as usize).expect("a segment of this table");
-        let before = segment.footprint();
+        let (before, garbage) = (segment.footprint(), segment.garbage());
         let result = change(segment);
         self.footprint = self.footprint + segment.footprint() - before;
+        self.garbage = self.garbage + segment.garbage() - garbage;
         result
     }
 
@@ -435,6 +460,7 @@ impl<X> Table<X> {
             range.fill(new);
         }
         self.footprint += upper.footprint();
+        self.garbage += upper.garbage();
         self.segments.push(upper);
         self.soonest.push(u64::MAX);
         if self.soonest.get(number as usize).is_some_and(|&soonest| soonest != u64::MAX) {

@@ -167,8 +167,16 @@ fn write_key_specs(reply: &mut Reply<'_>, row: &Command) {
             let last = i64::from(last) - if last < 0 { 0 } else { i64::from(first) };
             vec![Search::Range { index: first, last, step }]
         }
-        // With a word for each key, each key is a range of its own.
-        KeySpec::At { first, .. } => (first..).take(access.len()).map(one).collect(),
+        // With words for each key, each key is a range of its own; the last one may be longer.
+        KeySpec::At { first, last, step } => {
+            let mut searches: Vec<Search> = (first..).take(access.len()).map(one).collect();
+            if let Some(Search::Range { last: end, step: every, .. }) = searches.last_mut()
+                && last < 0
+            {
+                (*end, *every) = (last.into(), step);
+            }
+            searches
+        }
         KeySpec::Counted { target, count } => {
             target.map(one).into_iter().chain([Search::Count { index: count }]).collect()
         }

@@ -98,7 +98,12 @@ pub fn put_value(digest: &mut Digest, keys: &mut Keyspace, db: Db, key: &[u8]) {
                 }
             }
         }
-        Kind::Set | Kind::Stream => {}
+        Kind::Set => {
+            if let Ok(Some(set)) = keys.set(db, key) {
+                set.for_each(|member| digest.add(member));
+            }
+        }
+        Kind::Stream => {}
     }
     if keys.deadline(db, key).flatten().is_some() {
         digest.add(b"!!expire!!");

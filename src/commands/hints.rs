@@ -72,6 +72,7 @@ fn group_category(command: &Command) -> Option<&'static str> {
         "list" => Some("list"),
         "sorted-set" => Some("sortedset"),
         "geo" => Some("geo"),
+        "set" => Some("set"),
         "generic" => Some("keyspace"),
         "connection" => Some("connection"),
         "transactions" => Some("transaction"),
@@ -135,6 +136,15 @@ const ACCESS: Lists = &[
     (&["RW delete"], "zrem zremrangebylex zremrangebyrank zremrangebyscore"),
     (&["OW update", "RO access"], "geosearchstore zdiffstore zinterstore zrangestore zunionstore"),
     (&["RO access", "OW update", "OW update"], "georadius georadiusbymember"),
+    // Sets.
+    (&["RO"], "scard sismember"),
+    (&["RO access"], "sdiff sinter sintercard smembers smismember srandmember sscan sunion"),
+    (&["RW insert"], "sadd"),
+    (&["RW access delete"], "spop"),
+    (&["RW delete"], "srem"),
+    (&["RW access delete", "RW insert"], "smove"),
+    (&["RW update", "RO access"], "sinterstore"),
+    (&["OW update", "RO access"], "sdiffstore sunionstore"),
 ];
 
 const TIPS: Lists = &[
@@ -178,6 +188,8 @@ const TIPS: Lists = &[
         "client|info client|list dump hrandfield hscan lastsave object|encoding object|freq \
          object|idletime object|refcount pttl time ttl zrandmember zscan",
     ),
+    (&["nondeterministic_output_order"], "sdiff sinter smembers sunion"),
+    (&["nondeterministic_output"], "spop srandmember sscan"),
 ];
 
 const DANGEROUS: &str = "flushall flushdb info keys lastsave restore role swapdb";

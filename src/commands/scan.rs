@@ -39,6 +39,8 @@ pub enum Scanned {
     Hash,
     /// A sorted set.
     Scores,
+    /// The members of a set.
+    Members,
 }
 
 /// The options of a SCAN command.

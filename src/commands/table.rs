@@ -8,8 +8,9 @@ use crate::commands::parse::is;
 use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
     absent, admin, client, command, connection, database, debugging, dump, expire, geo, geo_search,
-    hash, hash_random, key, lcs, list, list_move, object, pubsub, scan, string, string_number,
-    string_range, transaction, zset, zset_algebra, zset_pop, zset_range,
+    hash, hash_random, key, lcs, list, list_move, object, pubsub, scan, set, set_algebra,
+    set_random, string, string_number, string_range, transaction, zset, zset_algebra, zset_pop,
+    zset_range,
 };
 use crate::resp::args::Args;
 use crate::resp::error::Error;
@@ -30,6 +31,9 @@ pub const COMMANDS: &[&[Command]] = &[
     zset_algebra::ROWS,
     geo::ROWS,
     geo_search::ROWS,
+    set::ROWS,
+    set_algebra::ROWS,
+    set_random::ROWS,
     key::ROWS,
     expire::ROWS,
     dump::ROWS,

@@ -9,6 +9,7 @@ use crate::keyspace::keyspace::Keyspace;
 use crate::types::hash::{BigHash, Hash};
 use crate::types::parts::Remains;
 use crate::types::rope::Rope;
+use crate::types::set::Set;
 use crate::types::value::Value;
 
 /// Big values and whole tables that nobody can see any more.
@@ -31,7 +32,7 @@ impl Graveyard {
     pub fn bury(&mut self, value: Value) {
         match value {
             Value::Str(_) | Value::Hash(Hash::Flat(_)) => {}
-            Value::Hash(Hash::Big(hash)) => self.bury_hash(hash),
+            Value::Hash(Hash::Big(table)) | Value::Set(Set::Big(table)) => self.bury_hash(table),
             Value::Rope(rope) => self.bury_rope(rope),
             value => {
                 let bytes = value.bytes();

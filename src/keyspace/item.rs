@@ -38,7 +38,7 @@ pub enum Item<'a> {
         /// What it is, and how large it was at the cut.
         shape: Shape,
     },
-    /// A field of an open hash. Each comes once, in no particular order.
+    /// A field of an open hash, or a member of an open set. Each comes once, in no particular order.
     Field {
         /// The number of the hash.
         id: u64,
@@ -78,8 +78,10 @@ pub enum Small<'a> {
 /// What a fragmented value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// A hash.
-    Hash {
+    /// A hash, or a set: fields with empty values.
+    Table {
+        /// Which of the two.
+        kind: Kind,
         /// Fields.
         fields: u64,
     },

@@ -9,6 +9,7 @@ use crate::base::prng::Prng;
 use crate::base::table::{KeyHasher, Meta, New, Place, Stored, is_small};
 use crate::base::time::Millis;
 use crate::keyspace::database::{Database, EDITED, POLARITY};
+use crate::keyspace::evict::Candidate;
 use crate::keyspace::graveyard::Graveyard;
 use crate::keyspace::load::Loading;
 use crate::keyspace::preimage::Cut;
@@ -16,12 +17,14 @@ use crate::keyspace::watch::Watches;
 use crate::types::hash::{Hash, Limits};
 use crate::types::list::List;
 use crate::types::rope::{ROPE_MIN, Rope};
+use crate::types::set::{Set, SetLimits};
 use crate::types::string::{Edited, StrRef};
 use crate::types::value::{Encoding, Kind, Value};
 use crate::types::zset::ZsetLimits;
 
 pub use crate::keyspace::hash_mut::HashMut;
 pub use crate::keyspace::list_mut::ListMut;
+pub use crate::keyspace::set_mut::{NewSet, SetMut};
 pub use crate::keyspace::zset_mut::ZsetMut;
 
 /// Dirty marks: keys whose hashes agree in 14 bits share one, which only costs needless waiting.
@@ -72,6 +75,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Up to what a sorted set is small.
     pub zsets: ZsetLimits,
+    /// Up to what a set is small.
+    pub sets: SetLimits,
     /// How accesses are recorded.
     pub policy: Policy,
 }
@@ -119,13 +124,15 @@ pub struct Keyspace {
     pub(super) peak: usize,
     pub(super) watches: Watches,
     pub(super) expired: VecDeque<(Db, Vec<u8>)>,
+    /// Keys that may be evicted, the most deserving last.
+    pub(super) candidates: Vec<Candidate>,
     /// Where `expire_slice` goes on: database and segment.
     pub(super) sweep: (usize, usize),
     pub(super) graveyard: Graveyard,
     pub(super) loading: HashMap<u64, Loading>,
     /// The access clock in seconds.
     seconds: u64,
-    dice: Prng,
+    pub(super) dice: Prng,
 }
 
 impl Default for Settings {
@@ -135,6 +142,7 @@ impl Default for Settings {
             seed: 0,
             limits: Limits::default(),
             zsets: ZsetLimits::default(),
+            sets: SetLimits::default(),
             policy: Policy::Lru,
         }
     }
@@ -161,6 +169,7 @@ impl Keyspace {
             peak: 0,
             watches: Watches::default(),
             expired: VecDeque::new(),
+            candidates: Vec::new(),
             sweep: (0, 0),
             graveyard: Graveyard::default(),
             loading: HashMap::new(),
@@ -170,8 +179,15 @@ impl Keyspace {
     }
 
     /// Changes what can change at run time: it applies to values as they are changed.
-    pub fn configure(&mut self, limits: Limits, zsets: ZsetLimits, policy: Policy) {
+    pub fn configure(
+        &mut self,
+        limits: Limits,
+        sets: SetLimits,
+        zsets: ZsetLimits,
+        policy: Policy,
+    ) {
         self.settings.limits = limits;
+        self.settings.sets = sets;
         self.settings.zsets = zsets;
         self.settings.policy = policy;
     }
@@ -259,6 +275,15 @@ impl Keyspace {
         }
     }
 
+    /// The set at the key.
+    pub fn set(&mut self, db: Db, key: &[u8]) -> Result<Option<&Set>, WrongType> {
+        let Some(place) = self.access(db, key) else { return Ok(None) };
+        match self.database(db).table.view(place).value {
+            Stored::Extern(Value::Set(set)) => Ok(Some(set)),
+            _ => Err(WrongType),
+        }
+    }
+
     /// The key's deadline: `None` when there is no key, `Some(None)` when it lives for ever.
     pub fn deadline(&mut self, db: Db, key: &[u8]) -> Option<Option<Millis>> {
         self.look(db, key).map(|(_, meta)| meta.deadline.map(Millis))
@@ -278,6 +303,7 @@ impl Keyspace {
                     Value::Rope(_) => Encoding::Raw,
                     Value::Hash(Hash::Flat(_)) => Encoding::Listpack,
                     Value::Hash(Hash::Big(_)) => Encoding::Hashtable,
+                    Value::Set(set) => set.encoding(),
                     Value::List(_) => Encoding::Quicklist,
                     Value::Zset(zset) => zset.encoding(),
                 };
@@ -288,7 +314,7 @@ impl Keyspace {
             kind,
             encoding,
             deadline: meta.deadline.map(Millis),
-            idle: self.seconds.wrapping_sub(u64::from(meta.clock)) & 0xff_ffff,
+            idle: self.idle(meta.clock),
             freq: self.decayed(meta.clock),
             bytes: key.len() + value + 16,
         })
@@ -331,6 +357,12 @@ impl Keyspace {
         self.stamps.fill(self.next);
     }
 
+    /// Has the deadline of an entry passed?
+    #[inline]
+    pub(super) fn is_past(&self, meta: Meta) -> bool {
+        meta.deadline.is_some_and(|deadline| Millis(deadline).expired(self.now))
+    }
+
     /// A key that has not expired; the lookup is counted.
     #[inline]
     pub(super) fn look(&mut self, db: Db, key: &[u8]) -> Option<(Place, Meta)> {
@@ -350,8 +382,7 @@ impl Keyspace {
         let table = &self.database(db).table;
         let place = table.find(hash, key)?;
         let meta = table.meta(place);
-        let expired = meta.deadline.is_some_and(|deadline| Millis(deadline).expired(self.now));
-        (!expired).then_some((place, meta))
+        (!self.is_past(meta)).then_some((place, meta))
     }
 
     /// The same for a write: an expired key is removed and noted. The hash if there is none.
@@ -362,7 +393,7 @@ impl Keyspace {
         let table = &self.database(db).table;
         let place = table.find(hash, key).ok_or(hash)?;
         let meta = table.meta(place);
-        if meta.deadline.is_some_and(|deadline| Millis(deadline).expired(self.now)) {
+        if self.is_past(meta) {
             self.expire(db, key, place);
             return Err(hash);
         }
@@ -471,8 +502,13 @@ impl Keyspace {
         self.minutes() << 8 | (counter + u32::from(rises))
     }
 
+    /// Seconds since an access that is recorded so.
+    pub(super) fn idle(&self, clock: u32) -> u64 {
+        self.seconds.wrapping_sub(u64::from(clock)) & 0xff_ffff
+    }
+
     /// The counter, less one for each minute since the last decay.
-    fn decayed(&self, clock: u32) -> u8 {
+    pub(super) fn decayed(&self, clock: u32) -> u8 {
         let minutes = self.minutes().wrapping_sub(clock >> 8) & 0xffff;
         (clock & 0xff).saturating_sub(minutes) as u8
     }

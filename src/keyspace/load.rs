@@ -13,6 +13,7 @@ use crate::types::flat::Flat;
 use crate::types::hash::{BigHash, Hash};
 use crate::types::parts::{BadPart, Building};
 use crate::types::rope::{CHUNK, Rope};
+use crate::types::set::Set;
 use crate::types::value::{Kind, Value};
 
 /// Entries that a database is presized for at most: the number comes from a file, and a third of a
@@ -152,12 +153,16 @@ impl Keyspace {
             return Err(BadLoad::Fragment);
         }
         let (body, left) = match shape {
-            Shape::Hash { fields } => {
+            Shape::Table { kind, fields } => {
                 // Fields come in the order of their hashes, but the number is only a hint.
                 let expected = fields.min(FIELDS_EXPECTED_MAX) as usize;
                 let hash = BigHash::new(self.hasher.clone(), expected);
                 let hash = Rc::new(RefCell::new(hash));
-                let value = Value::Hash(Hash::Big(Rc::clone(&hash)));
+                let table = Rc::clone(&hash);
+                let value = match kind {
+                    Kind::Set => Value::Set(Set::Big(table)),
+                    _ => Value::Hash(Hash::Big(table)),
+                };
                 self.load(db, key, New::Extern(value), deadline)?;
                 self.database_mut(db).values -= hash.borrow().bytes();
                 (Body::Hash(hash), fields)

@@ -7,6 +7,9 @@ use crate::keyspace::keyspace::Keyspace;
 pub struct Memory {
     /// All below together.
     pub used: usize,
+    /// What `maxmemory` limits: keys and values, without what removed ones have left behind or
+    /// only a snapshot still needs.
+    pub data: usize,
     /// Tables: keys, small values and their index.
     pub tables: usize,
     /// Values that are too large for the tables.
@@ -30,7 +33,9 @@ impl Keyspace {
         let preimage = self.preimage_bytes();
         let held = self.cut.as_ref().map_or(0, |cut| cut.held());
         let graveyard = self.graveyard.bytes();
+        let live: usize = self.dbs.iter().map(|database| database.table.live()).sum();
+        let data = live + values + overhead;
         let used = tables + values + overhead + preimage + held + graveyard;
-        Memory { used, tables, values, overhead, preimage, held, graveyard }
+        Memory { used, data, tables, values, overhead, preimage, held, graveyard }
     }
 }

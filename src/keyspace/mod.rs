@@ -4,7 +4,8 @@
 //! - A command: `begin`, then reads and writes (keyspace.rs, write.rs, hash_mut.rs, moves.rs), then
 //!   `take_expired` until it is empty, then `observed`.
 //! - Watches of WATCH: `watch`, `unchanged`, `unwatch` (watch.rs).
-//! - Upkeep, in bounded slices: `expire_slice` (expiry.rs), `free_slice` (graveyard.rs).
+//! - Upkeep, in bounded slices: `expire_slice` (expiry.rs), `evict` (evict.rs), `free_slice`
+//!   (graveyard.rs).
 //! - A snapshot: `cut`, `snapshot_step` until `Step::Done`, or `abort` and then steps until
 //!   `Step::Done`; `progress` and `preimage_bytes` meanwhile (snapshot.rs). What comes out goes to
 //!   a `Sink` as `Item`s (item.rs).
@@ -15,6 +16,7 @@
 
 pub mod access;
 pub mod database;
+pub mod evict;
 pub mod expiry;
 pub mod graveyard;
 pub mod hash_mut;
@@ -30,6 +32,7 @@ pub mod opened;
 mod preimage;
 pub mod rebuild;
 pub mod scan;
+mod set_mut;
 pub mod snapshot;
 pub mod watch;
 pub mod write;

@@ -10,6 +10,7 @@ use crate::base::time::Millis;
 use crate::keyspace::database::{Database, EDITED};
 use crate::keyspace::keyspace::Keyspace;
 use crate::types::hash::{BigHash, Hash};
+use crate::types::set::Set;
 use crate::types::string::Edited;
 use crate::types::value::Value;
 
@@ -121,15 +122,19 @@ impl Keyspace {
             // A big one shares its nodes with the first until either changes.
             Value::List(list) => Value::List(list.clone()),
             Value::Zset(zset) => Value::Zset(zset.copy(&self.hasher)),
-            Value::Hash(Hash::Big(big)) => {
-                let big = big.borrow();
-                let mut copy = BigHash::new(self.hasher.clone(), big.len());
-                big.for_each(&mut |field, value, _| {
-                    copy.set(field, value, self.polarity);
-                });
-                Value::Hash(Hash::Big(Rc::new(RefCell::new(copy))))
-            }
+            Value::Hash(Hash::Big(big)) => Value::Hash(Hash::Big(self.copy_table(big))),
+            Value::Set(Set::Big(big)) => Value::Set(Set::Big(self.copy_table(big))),
+            Value::Set(small) => Value::Set(small.clone()),
         })
+    }
+
+    fn copy_table(&self, big: &RefCell<BigHash>) -> Rc<RefCell<BigHash>> {
+        let big = big.borrow();
+        let mut copy = BigHash::new(self.hasher.clone(), big.len());
+        big.for_each(&mut |field, value, _| {
+            copy.set(field, value, self.polarity);
+        });
+        Rc::new(RefCell::new(copy))
     }
 
     /// The deadline that a key carries in its table, expired or not; for loaders and tests.

@@ -25,6 +25,7 @@ use crate::types::flat::Flat;
 use crate::types::hash::{BigHash, Hash};
 use crate::types::parts::Parts;
 use crate::types::rope::{CHUNK, Rope};
+use crate::types::set::Set;
 use crate::types::value::{Kind, Value};
 
 /// A snapshot in progress.
@@ -160,11 +161,12 @@ impl Cut {
     pub fn open(&mut self, value: &mut Value) -> Option<(u64, Shape)> {
         let id = self.next_id;
         let (body, shape) = match value {
-            Value::Hash(Hash::Big(hash)) => {
-                let mut fields = hash.borrow_mut();
-                fields.fragment = Some(id);
-                let shape = Shape::Hash { fields: fields.len() as u64 };
-                (Body::Hash(Rc::clone(hash), Walk::new()), shape)
+            Value::Hash(Hash::Big(table)) | Value::Set(Set::Big(table)) => {
+                let table = Rc::clone(table);
+                table.borrow_mut().fragment = Some(id);
+                let shape =
+                    Shape::Table { kind: value.kind(), fields: table.borrow().len() as u64 };
+                (Body::Hash(table, Walk::new()), shape)
             }
             Value::Rope(rope) => {
                 let mut chunks = rope.borrow_mut();
@@ -185,7 +187,9 @@ impl Cut {
     /// Notes that a big value which it may be writing has lost its key.
     fn orphan(&mut self, value: &Value) {
         let (fragment, bytes) = match value {
-            Value::Hash(Hash::Big(hash)) => (hash.borrow().fragment, hash.borrow().bytes()),
+            Value::Hash(Hash::Big(table)) | Value::Set(Set::Big(table)) => {
+                (table.borrow().fragment, table.borrow().bytes())
+            }
             Value::Rope(rope) => (rope.borrow().fragment, rope.borrow().bytes()),
             value => (value.fragment(), value.bytes()),
         };

@@ -6,6 +6,7 @@ use crate::base::table::Stored;
 use crate::keyspace::keyspace::Keyspace;
 use crate::types::hash::Hash;
 use crate::types::packed::elements;
+use crate::types::set::Set;
 use crate::types::string::StrRef;
 use crate::types::value::{Kind, Value};
 use crate::types::zset::packed::entries;
@@ -25,6 +26,7 @@ impl Keyspace {
                 each(&[b"SET", key, &StrRef::Rope(rope.borrow()).flat()]);
             }
             Stored::Extern(Value::Hash(hash)) => rebuild_hash(hash, key, each),
+            Stored::Extern(Value::Set(set)) => rebuild_set(set, key, each),
             Stored::Extern(value) => match value.whole() {
                 Some(bytes) => rebuild_part(value.kind(), key, bytes, each),
                 None => value.each_part(&mut |part| rebuild_part(value.kind(), key, part, each)),
@@ -47,7 +49,12 @@ pub fn rebuild_part(kind: Kind, key: &[u8], part: &[u8], each: &mut dyn FnMut(&[
             }
         }
         Kind::Zset => rebuild_zset(key, part, each),
-        Kind::Set | Kind::Stream | Kind::String | Kind::Hash => {}
+        Kind::Set => {
+            if let Some(set) = Set::verified(part) {
+                rebuild_set(&set, key, each);
+            }
+        }
+        Kind::Stream | Kind::String | Kind::Hash => {}
     }
 }
 
@@ -63,6 +70,25 @@ fn rebuild_zset(key: &[u8], part: &[u8], each: &mut dyn FnMut(&[&[u8]])) {
         args.extend(batch.iter().flat_map(|(score, member)| [score, *member]));
         each(&args);
     }
+}
+
+fn rebuild_set(set: &Set, key: &[u8], each: &mut dyn FnMut(&[&[u8]])) {
+    let mut batch: Vec<Vec<u8>> = Vec::new();
+    let mut send = |batch: &mut Vec<Vec<u8>>| {
+        if !batch.is_empty() {
+            let mut args: Vec<&[u8]> = vec![b"SADD", key];
+            args.extend(batch.iter().map(Vec::as_slice));
+            each(&args);
+        }
+        batch.clear();
+    };
+    set.for_each(|member| {
+        batch.push(member.to_vec());
+        if batch.len() == BATCH {
+            send(&mut batch);
+        }
+    });
+    send(&mut batch);
 }
 
 fn rebuild_hash(hash: &Hash, key: &[u8], each: &mut dyn FnMut(&[&[u8]])) {

@@ -66,6 +66,12 @@ impl<'a> Args<'a> {
         Args { bytes: self.bytes, spans: self.spans.get(index..).unwrap_or_default() }
     }
 
+    /// The first `count` arguments.
+    #[must_use]
+    pub fn to(&self, count: usize) -> Args<'a> {
+        Args { bytes: self.bytes, spans: self.spans.get(..count).unwrap_or(self.spans) }
+    }
+
     /// A copy that owns its bytes, packed.
     pub fn to_owned(&self) -> OwnedArgs {
         let mut owned = OwnedArgs::default();

@@ -32,7 +32,7 @@ use crate::router::plan::{Route, route};
 use crate::server::ask::Asked;
 use crate::server::calls::{Arrival, CallId};
 use crate::server::clients::{Client, Heard};
-use crate::server::core::Core;
+use crate::server::core::{Core, Relief};
 use crate::server::log;
 use crate::server::meter::Last;
 use crate::server::shared::Settings;
@@ -52,7 +52,7 @@ pub struct Connection {
     limits: Limits,
     tally: Tally,
     pub(in crate::server) timing: Timing,
-    /// The data was larger than maxmemory when this batch began.
+    /// The data was larger than maxmemory when this batch began, and nothing may be evicted.
     full: bool,
 }
 
@@ -274,7 +274,7 @@ impl Connection {
             self.limits = limits(&self.settings, authenticated);
         }
         drop(current);
-        self.full = self.core.is_full();
+        self.full = self.core.relieve() == Relief::Full;
     }
 
     fn count_input(&self, buffer: &Buffer) {

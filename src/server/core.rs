@@ -15,6 +15,7 @@ use std::task::{Poll, Waker};
 use crate::base::ids::{Lsn, ShardId};
 use crate::commands::order::{Envelope, Item, Outcome, Response, Step};
 use crate::commands::session::Watched;
+use crate::config::values::EvictionPolicy;
 use crate::observe::events::Events;
 use crate::observe::slowlog::SlowLog;
 use crate::persist::manifest::End;
@@ -39,6 +40,7 @@ use crate::shard::gate::Release;
 use crate::shard::locks::{Claim, Ticket};
 use crate::shard::orders::{Carried, Ending};
 use crate::shard::shard::Shard;
+use crate::shard::upkeep::{Eviction, Supply};
 
 /// Something for a core to do that is rare enough to travel as a function.
 pub type Task = Box<dyn FnOnce(&Rc<Core>) + Send>;
@@ -107,6 +109,17 @@ struct Held {
 
 /// Turns after a message in which another one is likely.
 const CONVERSATION: u32 = 4;
+
+/// How the data stands to maxmemory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relief {
+    /// It is not larger.
+    Fits,
+    /// It is, and keys are being given up.
+    Evicting,
+    /// It is, and nothing may be given up.
+    Full,
+}
 
 /// One core's state. Only its own thread touches it.
 pub struct Core {
@@ -322,14 +335,40 @@ impl Core {
         result
     }
 
-    /// Is the data of all shards larger than maxmemory? Says how large that of this one is.
-    pub fn is_full(&self) -> bool {
-        let most = self.settings.borrow().config.maxmemory;
+    /// Compares the data of all shards with maxmemory, and gives up a slice of this one's keys where
+    /// that has to be and may be.
+    pub fn relieve(&self) -> Relief {
+        let (most, eviction) = {
+            let config = &self.settings.borrow().config;
+            let samples = config.maxmemory_samples as usize;
+            (config.maxmemory, Eviction { policy: config.maxmemory_policy, samples })
+        };
         if most == 0 {
-            return false;
+            return Relief::Fits;
         }
-        self.shared.publish_memory(self.id, self.shard.borrow().keys.memory().used);
-        self.shared.memory() > most
+        let over = self.publish_memory().saturating_sub(most);
+        if over == 0 {
+            return Relief::Fits;
+        }
+        if eviction.policy == EvictionPolicy::NoEviction {
+            return Relief::Full;
+        }
+        let share = over.div_ceil(u64::from(self.shards));
+        let share = usize::try_from(share).unwrap_or(usize::MAX);
+        let supply = self.run(|shard| shard.evict(eviction, share));
+        self.shared.publish_supply(self.id, supply);
+        match self.publish_memory() > most {
+            false => Relief::Fits,
+            // What other shards can still give up is theirs to remove; the write need not wait.
+            true if self.shared.supply() == Supply::Some => Relief::Evicting,
+            true => Relief::Full,
+        }
+    }
+
+    /// Says how large this shard's data is; how large that of all is.
+    fn publish_memory(&self) -> u64 {
+        self.shared.publish_memory(self.id, self.shard.borrow().keys.memory().data);
+        self.shared.memory()
     }
 
     /// Commands for another shard.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::server::core::Core;
+use crate::server::core::{Core, Relief};
 use crate::shard::upkeep::ActiveExpire;
 
 /// Pause between rounds when the last one found nothing to do.
@@ -27,7 +27,10 @@ pub async fn tend(core: Rc<Core>) {
             core.pauses.rest().await;
             continue;
         }
-        core.is_full();
+        if core.relieve() == Relief::Evicting {
+            core.pauses.rest().await;
+            continue;
+        }
         round = round.wrapping_add(1);
         if round.is_multiple_of(CLIENT_ROUNDS) {
             close_idle(&core);

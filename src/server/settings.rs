@@ -17,6 +17,7 @@ use crate::server::saver;
 use crate::server::shared::Settings;
 use crate::shard::gate::Promise;
 use crate::types::hash::Limits;
+use crate::types::set::SetLimits;
 use crate::types::zset::ZsetLimits;
 
 /// CONFIG SET: all pairs or none, on all cores.
@@ -68,7 +69,8 @@ async fn put_in_force(core: &Rc<Core>, config: &Config) {
 pub fn apply(core: &Rc<Core>) {
     let config = core.settings.borrow().config.clone();
     let mut shard = core.shard.borrow_mut();
-    shard.keys.configure(hash_limits(&config), zset_limits(&config), access_policy(&config));
+    let (hashes, sets, zsets) = (hash_limits(&config), set_limits(&config), zset_limits(&config));
+    shard.keys.configure(hashes, sets, zsets, access_policy(&config));
     if shard.log().is_some() {
         shard.gate.set_promise(aof::promise(config.appendfsync));
         shard.note_progress();
@@ -93,6 +95,15 @@ pub fn zset_limits(config: &Config) -> ZsetLimits {
     ZsetLimits {
         entries: config.zset_max_listpack_entries,
         value: config.zset_max_listpack_value as usize,
+    }
+}
+
+/// Up to what a set is small.
+pub fn set_limits(config: &Config) -> SetLimits {
+    SetLimits {
+        ints: config.set_max_intset_entries,
+        entries: config.set_max_listpack_entries,
+        value: config.set_max_listpack_value as usize,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::commands::session::Facts;
 use crate::config::Config;
 use crate::resp::error::Error;
 use crate::server::epochs::Epochs;
+use crate::shard::upkeep::Supply;
 
 /// The settings in force, as one core keeps them.
 #[derive(Clone, Debug)]
@@ -47,6 +48,7 @@ pub struct Shared {
     loading: AtomicBool,
     durable: Vec<AtomicU64>,
     memory: Vec<AtomicU64>,
+    barren: Vec<AtomicBool>,
     subscriptions: Vec<AtomicUsize>,
     next_client: AtomicU64,
     next_tx: AtomicU64,
@@ -96,6 +98,7 @@ impl Shared {
             loading: AtomicBool::new(true),
             durable: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             memory: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+            barren: (0..shards).map(|_| AtomicBool::new(false)).collect(),
             subscriptions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             next_client: AtomicU64::new(1),
             next_tx: AtomicU64::new(now.0 << 20),
@@ -123,14 +126,29 @@ impl Shared {
         self.loading.store(loading, Ordering::Release);
     }
 
-    /// A shard takes so much memory.
+    /// A shard's data takes so much memory.
     pub fn publish_memory(&self, shard: ShardId, bytes: usize) {
         if let Some(place) = self.memory.get(shard.index()) {
             place.store(bytes as u64, Ordering::Relaxed);
         }
     }
 
-    /// Bytes of all shards, as far as they have said.
+    /// A shard has, or has not, keys that may be evicted.
+    pub fn publish_supply(&self, shard: ShardId, supply: Supply) {
+        if let Some(place) = self.barren.get(shard.index()) {
+            place.store(supply == Supply::None, Ordering::Relaxed);
+        }
+    }
+
+    /// Has any shard keys that may be evicted, as far as they have said?
+    pub fn supply(&self) -> Supply {
+        match self.barren.iter().all(|barren| barren.load(Ordering::Relaxed)) {
+            true => Supply::None,
+            false => Supply::Some,
+        }
+    }
+
+    /// Bytes of data of all shards, as far as they have said.
     pub fn memory(&self) -> u64 {
         self.memory.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum()
     }

@@ -130,7 +130,7 @@ pub fn encode(writer: &mut ChunkWriter, item: Item<'_>) {
 
 fn size_of_shape(shape: Shape) -> (Kind, u64) {
     match shape {
-        Shape::Hash { fields } => (Kind::Hash, fields),
+        Shape::Table { kind, fields } => (kind, fields),
         Shape::Rope { bytes } => (Kind::String, bytes),
         Shape::Parts { kind, elements } => (kind, elements),
     }
@@ -161,8 +161,12 @@ impl CommandWriter {
                 let kind = size_of_shape(shape).0;
                 self.open.insert(id, (db, key.to_vec(), deadline, kind));
             }
-            Item::Field { id, field, value } => self.in_open(id, |writer, db, key, _| {
-                writer.put(db, &[b"HSET", key, field, value]);
+            Item::Field { id, field, value } => self.in_open(id, |writer, db, key, kind| {
+                if kind == Kind::Set {
+                    writer.put(db, &[b"SADD", key, field]);
+                } else {
+                    writer.put(db, &[b"HSET", key, field, value]);
+                }
             }),
             Item::Chunk { id, offset, bytes } => self.in_open(id, |writer, db, key, kind| {
                 let offset = offset.to_string();

@@ -45,7 +45,7 @@ impl Shard {
             Item::Open { id, place, kind, size } => {
                 let shape = match kind {
                     Kind::String => Shape::Rope { bytes: size },
-                    Kind::Hash => Shape::Hash { fields: size },
+                    Kind::Hash | Kind::Set => Shape::Table { kind, fields: size },
                     kind => Shape::Parts { kind, elements: size },
                 };
                 keys.load_open(unique(id), place.db, place.key, place.deadline, shape)

@@ -1,8 +1,10 @@
-//! Bounded slices of work that nobody waits for: removing expired keys, freeing what was removed.
+//! Bounded slices of work that nobody waits for: removing expired keys, freeing what was removed;
+//! and giving up keys when memory is short.
 
 use crate::base::ids::{Db, Epoch};
 use crate::base::time::Millis;
-use crate::limits::{EXPIRE_SLICE, FREE_SLICE};
+use crate::config::values::EvictionPolicy;
+use crate::limits::{EVICT_SLICE, EXPIRE_SLICE, FREE_SLICE};
 use crate::resp::args::OwnedArgs;
 use crate::shard::shard::{Shard, Writes};
 
@@ -15,7 +17,46 @@ pub enum ActiveExpire {
     Off,
 }
 
+/// What maxmemory-policy and maxmemory-samples say.
+#[derive(Clone, Copy, Debug)]
+pub struct Eviction {
+    /// Which keys go.
+    pub policy: EvictionPolicy,
+    /// Keys that are looked at for each.
+    pub samples: usize,
+}
+
+/// Whether a shard has keys that may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supply {
+    /// It may have more.
+    Some,
+    /// There is none left.
+    None,
+}
+
 impl Shard {
+    /// Gives up keys until the data is smaller by `bytes`, one slice at most.
+    pub fn evict(&mut self, eviction: Eviction, bytes: usize) -> Supply {
+        // A removal is logged; and what a transaction has claimed stays as it is.
+        if self.writes != Writes::Allowed || !self.locks.is_idle() {
+            return Supply::Some;
+        }
+        self.keys.begin(self.now, self.journal.next());
+        let before = self.keys.memory().data;
+        for _ in 0..EVICT_SLICE {
+            if self.keys.memory().data.saturating_add(bytes) <= before {
+                break;
+            }
+            let Some((db, key)) = self.keys.evict(eviction.policy, eviction.samples) else {
+                return Supply::None;
+            };
+            self.counters.evicted_keys += 1;
+            self.journal.append(OwnedArgs::of(&[b"DEL", &key]).args(), db);
+        }
+        Supply::Some
+    }
+
     /// One slice; says whether it is worth going on at once.
     pub fn upkeep(&mut self, now: Millis, epoch: Epoch, expire: ActiveExpire) -> bool {
         self.begin(now, epoch);

@@ -24,6 +24,25 @@ impl Ints {
         self.bytes.len()
     }
 
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// As one piece of memory.
+    pub fn into_bytes(self) -> Box<[u8]> {
+        self.bytes
+    }
+
+    /// Bytes that come from elsewhere, if they are valid.
+    pub fn verified(bytes: &[u8]) -> Option<Ints> {
+        let (width, numbers) = bytes.split_first()?;
+        let fits = (1..=8).contains(width) && numbers.len().is_multiple_of((*width).into());
+        let ints = Ints { bytes: bytes.into() };
+        let ascending = fits && ints.iter().is_sorted_by(|a, b| a < b);
+        (ascending && !numbers.is_empty()).then_some(ints)
+    }
+
     /// The integer with `nth` smaller ones.
     pub fn get(&self, nth: usize) -> Option<i64> {
         let width = self.width();
@@ -135,6 +154,25 @@ mod tests {
             let mut ints = Ints::default();
             assert!(ints.insert(value));
             assert_eq!((ints.bytes(), ints.get(0)), (1 + width, Some(value)));
+        }
+    }
+
+    #[test]
+    fn only_valid_bytes_are_taken() {
+        for good in [&b"\x01\x05"[..], b"\x01\xff\x00\x01", b"\x02\x00\x80\x00\x01"] {
+            assert!(Ints::verified(good).is_some_and(|ints| ints.as_bytes() == good), "{good:?}");
+        }
+        for bad in [
+            &b""[..],
+            b"\x01",
+            b"\x00\x01",
+            b"\x09123456789",
+            b"\x02\x01",
+            b"\x01\x05\x05",
+            b"\x01\x05\x04",
+            b"\x01\x05\x80",
+        ] {
+            assert!(Ints::verified(bad).is_none(), "{bad:?}");
         }
     }
 

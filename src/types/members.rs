@@ -1,12 +1,17 @@
 //! A few different byte strings in one piece of memory, in the order in which they came.
 //!
-//! Two bytes of count, then for each its length and its bytes. A length is one byte below 255,
-//! else 255 and two bytes.
+//! Two bytes of count, the higher first and its top bit set, then for each its length and its
+//! bytes. A length is one byte below 255, else 255 and two bytes. (The top bit tells the form from
+//! that of integers, ints.rs, wherever a small set is just bytes.)
+
+use std::collections::HashSet;
 
 /// The longest member that can be in it.
 pub const LENGTH_MAX: usize = u16::MAX as usize;
 /// The most members that can be in it.
-pub const COUNT_MAX: usize = u16::MAX as usize;
+pub const COUNT_MAX: usize = (u16::MAX >> 1) as usize;
+/// In the first byte: these are members.
+pub const MARK: u8 = 0x80;
 
 /// Members of a small set.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +29,7 @@ pub struct Iter<'a> {
 impl Members {
     /// How many.
     pub fn len(&self) -> usize {
-        self.bytes.first_chunk().map_or(0, |two| usize::from(u16::from_le_bytes(*two)))
+        self.bytes.first_chunk().map_or(0, |two| usize::from(u16::from_be_bytes(*two)) & COUNT_MAX)
     }
 
     /// Whether there is none.
@@ -35,6 +40,32 @@ impl Members {
     /// Bytes of memory that it holds.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// As one piece of memory.
+    pub fn into_bytes(self) -> Box<[u8]> {
+        self.bytes
+    }
+
+    /// Bytes that come from elsewhere, if they are valid.
+    pub fn verified(bytes: &[u8]) -> Option<Members> {
+        let members = Members { bytes: bytes.into() };
+        let (mut seen, mut used) = (HashSet::new(), 2);
+        for member in members.iter() {
+            used += prefix(member.len()).1 + member.len();
+            if !seen.insert(member) {
+                return None;
+            }
+        }
+        let exact = seen.len() == members.len() && used == bytes.len();
+        let marked = bytes.first().is_some_and(|first| first & MARK != 0);
+        drop(seen);
+        (exact && marked && !members.is_empty()).then_some(members)
     }
 
     /// The members in order.
@@ -55,7 +86,8 @@ impl Members {
         if bytes.is_empty() {
             bytes.extend_from_slice(&[0; 2]);
         }
-        let mut count = bytes.first_chunk().map_or(0, |two| u16::from_le_bytes(*two));
+        let mut count = bytes.first_chunk().map_or(0, |two| u16::from_be_bytes(*two));
+        count |= u16::from(MARK) << 8;
         for member in members {
             let (head, len) = prefix(member.len());
             bytes.extend(head.into_iter().take(len));
@@ -63,7 +95,7 @@ impl Members {
             count += 1;
         }
         if let Some(two) = bytes.first_chunk_mut() {
-            *two = count.to_le_bytes();
+            *two = count.to_be_bytes();
         }
         self.bytes = bytes.into_boxed_slice();
     }
@@ -86,11 +118,11 @@ impl Members {
         }
         let end = self.bytes.len() - iter.rest.len();
         let start = end - member.len() - prefix(member.len()).1;
-        let count = self.len() as u16 - 1;
+        let count = (self.len() as u16 - 1) | u16::from(MARK) << 8;
         let mut bytes = std::mem::take(&mut self.bytes).into_vec();
         bytes.drain(start..end);
         if let Some(two) = bytes.first_chunk_mut() {
-            *two = count.to_le_bytes();
+            *two = count.to_be_bytes();
         }
         self.bytes = bytes.into_boxed_slice();
         true
@@ -152,6 +184,22 @@ mod tests {
                 assert!(members.iter().eq(model.iter().map(Vec::as_slice)), "{seed} {step}");
                 assert_eq!((members.len(), members.is_empty()), (model.len(), model.is_empty()));
             }
+        }
+    }
+
+    #[test]
+    fn only_valid_bytes_are_taken() {
+        let mut members = Members::default();
+        members.push(b"a");
+        members.push(b"");
+        members.push(&[7; 300]);
+        let good = members.as_bytes();
+        assert!(Members::verified(good).is_some_and(|members| members.len() == 3));
+        for len in 0..good.len() {
+            assert!(Members::verified(&good[..len]).is_none(), "{len}");
+        }
+        for bad in [&b"\x80\x00"[..], b"\x00\x01\x01a", b"\x80\x02\x01a\x01a", b"\x80\x01\x01ab"] {
+            assert!(Members::verified(bad).is_none(), "{bad:?}");
         }
     }
 

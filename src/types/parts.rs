@@ -7,6 +7,7 @@
 use crate::base::table::{KeyHasher, Table};
 use crate::types::list::List;
 use crate::types::packed::Packed;
+use crate::types::set::Set;
 use crate::types::tree::{self, Leaf, Leaves, Tree};
 use crate::types::value::{Kind, Value};
 use crate::types::zset::packed::Packed as Scored;
@@ -49,6 +50,7 @@ impl Value {
         match self {
             Value::List(List::Small(bytes)) => Some(bytes),
             Value::Zset(Zset::Packed(packed)) => Some(packed.as_bytes()),
+            Value::Set(set) => set.whole(),
             _ => None,
         }
     }
@@ -58,6 +60,7 @@ impl Value {
         match self {
             Value::List(List::Small(bytes)) => std::mem::take(bytes),
             Value::Zset(Zset::Packed(packed)) => std::mem::take(packed).into_bytes(),
+            Value::Set(set) => set.take_whole(),
             _ => Box::default(),
         }
     }
@@ -73,7 +76,8 @@ impl Value {
                 let packed = Scored::read(bytes).filter(|packed| !packed.is_empty());
                 Ok(Value::Zset(Zset::Packed(packed.ok_or(BadPart)?)))
             }
-            Kind::String | Kind::Hash | Kind::Set | Kind::Stream => Err(BadPart),
+            Kind::String | Kind::Hash | Kind::Stream => Err(BadPart),
+            Kind::Set => Set::verified(bytes).map(Value::Set).ok_or(BadPart),
         }
     }
 

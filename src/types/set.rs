@@ -8,7 +8,7 @@ use crate::base::number::parse_i64;
 use crate::base::table::KeyHasher;
 use crate::types::hash::BigHash;
 use crate::types::ints::Ints;
-use crate::types::members::{COUNT_MAX, LENGTH_MAX, Members};
+use crate::types::members::{COUNT_MAX, LENGTH_MAX, MARK, Members};
 use crate::types::value::Encoding;
 
 /// Up to what a set is small: set-max-intset-entries, set-max-listpack-entries and
@@ -187,13 +187,33 @@ impl Set {
         }
     }
 
-    /// Is there no doubt that a set of so many members is big, if it is not all doubles?
-    pub fn outgrown(&self, count: usize, limits: SetLimits) -> bool {
+    /// The bytes of a small set.
+    pub fn whole(&self) -> Option<&[u8]> {
         match self {
-            Set::Ints(ints) if ints.is_empty() => count > limits.ints.max(limits.entries),
-            Set::Ints(_) => count > limits.ints,
-            Set::Flat(_) => count > limits.entries,
-            Set::Big(_) => false,
+            Set::Ints(ints) => Some(ints.as_bytes()),
+            Set::Flat(members) => Some(members.as_bytes()),
+            Set::Big(_) => None,
+        }
+    }
+
+    /// Takes the bytes of a small set, which is empty afterwards.
+    pub fn take_whole(&mut self) -> Box<[u8]> {
+        match std::mem::take(self) {
+            Set::Ints(ints) => ints.into_bytes(),
+            Set::Flat(members) => members.into_bytes(),
+            Set::Big(big) => {
+                *self = Set::Big(big);
+                Box::default()
+            }
+        }
+    }
+
+    /// A small set from bytes that came from elsewhere, if they are valid.
+    pub fn verified(bytes: &[u8]) -> Option<Set> {
+        if bytes.first()? & MARK == 0 {
+            Ints::verified(bytes).map(Set::Ints)
+        } else {
+            Members::verified(bytes).map(Set::Flat)
         }
     }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::rope::Rope;
+use crate::types::set::Set;
 use crate::types::zset::Zset;
 
 /// A value that does not lie in the table's arena. What can be big is shared with a snapshot in
@@ -22,6 +23,8 @@ pub enum Value {
     List(List),
     /// A sorted set.
     Zset(Zset),
+    /// A set.
+    Set(Set),
 }
 
 /// The type of a value, as TYPE names it.
@@ -87,6 +90,7 @@ impl Value {
             Value::Hash(hash) => hash.bytes(),
             Value::List(list) => list.bytes(),
             Value::Zset(zset) => zset.bytes(),
+            Value::Set(set) => set.bytes(),
         }
     }
 
@@ -97,6 +101,7 @@ impl Value {
             Value::Hash(_) => Kind::Hash,
             Value::List(_) => Kind::List,
             Value::Zset(_) => Kind::Zset,
+            Value::Set(_) => Kind::Set,
         }
     }
 
@@ -107,6 +112,7 @@ impl Value {
             Value::Hash(hash) => hash.is_empty(),
             Value::List(list) => list.is_empty(),
             Value::Zset(zset) => zset.is_empty(),
+            Value::Set(set) => set.is_empty(),
         }
     }
 }

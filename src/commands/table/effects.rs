@@ -24,7 +24,9 @@ const BEFORE: &str = "set s 5
     rpush l a b a c
     zadd z 1 a 2 b 3 c
     zadd y 5 b
-    geoadd geo 13.36 38.11 p 15.08 37.5 c";
+    geoadd geo 13.36 38.11 p 15.08 37.5 c
+    sadd a 1 2 3 4 5
+    sadd b 1 2 x";
 
 /// Requests by what they are to do. Every row that runs on a keyspace has one in its list.
 const CHANGES: &str = "append s x
@@ -73,6 +75,19 @@ const CHANGES: &str = "append s x
     pexpireat s 1800000000000
     psetex s 1000 x
     rename s new
+    sadd a 6
+    sadd new x y
+    sdiffstore new a b
+    sdiffstore a b b
+    sinterstore new a b
+    smove a new 1
+    smove a b 1
+    spop a
+    spop a 2
+    spop a 4
+    spop a 9
+    srem a 1 7
+    sunionstore new a b
     renamenx s new
     restore new 0 DUMPED
     restore s 1000 DUMPED replace
@@ -143,6 +158,17 @@ const READS: &str = "dbsize
     pttl mortal
     randomkey
     scan 0
+    scard a
+    sdiff a b
+    sinter a b
+    sintercard 2 a b
+    sismember a 1
+    smembers a
+    smismember a 1 9
+    srandmember a
+    srandmember a -3
+    sscan a 0
+    sunion a b
     strlen s
     substr t 0 1
     touch s
@@ -199,6 +225,16 @@ const NOTHING: &str = "copy nothing new
     persist s
     renamenx s t
     restore s 0 DUMPED
+    sadd a 1 2
+    sdiffstore new b b
+    sinterstore new a nothing
+    smove a b 9
+    smove a a 1
+    spop a 0
+    spop nothing
+    spop nothing 2
+    srem a 9
+    sunionstore new nothing
     set s x nx
     set nothing x xx
     setnx s x

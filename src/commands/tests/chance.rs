@@ -131,7 +131,8 @@ fn scans_find_everything_that_stays() {
 #[test]
 fn the_policy_decides_what_object_tells() {
     let mut bench = Bench::new(1);
-    bench.keys.configure(Settings::default().limits, Settings::default().zsets, Policy::Lfu);
+    let settings = Settings::default();
+    bench.keys.configure(settings.limits, settings.sets, settings.zsets, Policy::Lfu);
     ask(&mut bench, "SET k v");
     assert!(matches!(ask(&mut bench, "OBJECT FREQ k"), Value::Integer(5..)));
     let refused = ask(&mut bench, "OBJECT IDLETIME k").to_string();

@@ -4,7 +4,7 @@ use crate::base::prng::Prng;
 
 /// What a template is made of, separated by blanks: a word; `(a|b)` one of them; `?x` perhaps;
 /// `+x` once to three times; and small letters that stand for arguments:
-/// `k` a key, `h` a field, `v` a value, `i` an integer, `f` a number, `s` a distance in time,
+/// `k` a key, `h` a field, `m` a member, `v` a value, `i` an integer, `f` a number, `s` a distance in time,
 /// `sss` a longer one, `e` one that is refused or past, `a` a point in time in seconds, `A` the
 /// same in milliseconds, `b` and `B` those ahead only, `g` a pattern, `d` a database.
 pub const STRINGS: &[&str] = &[
@@ -47,7 +47,7 @@ pub const KEYS: &[&str] = &[
     "DBSIZE",
     "SWAPDB d d",
     "KEYS g",
-    "SCAN 0 COUNT 1000 ?(MATCH g) ?(TYPE (string|hash|list|v))",
+    "SCAN 0 COUNT 1000 ?(MATCH g) ?(TYPE (string|hash|set|list|v))",
     "(SCAN|HSCAN k) (0|5|x|9e99) ?(COUNT|MATCH|TYPE|v) ?(COUNT i)",
     "EXPIRE k (s|e) ?(NX|XX|GT|LT)",
     "PEXPIRE k (sss|e)",
@@ -97,6 +97,29 @@ pub const LISTS: &[&str] = &[
     "LMPOP (1|2|i) k ?k (LEFT|RIGHT|v) ?(COUNT i)",
 ];
 
+pub const SETS: &[&str] = &[
+    "SADD k +m",
+    "SADD k m m m m m m m m",
+    "SREM k +m",
+    "SCARD k",
+    "SISMEMBER k m",
+    "SMISMEMBER k +m",
+    "SMEMBERS k",
+    "SMOVE k k m",
+    "SPOP k (0|1000|-1|x|9223372036854775807) ?v",
+    "SRANDMEMBER k ?i ?v",
+    "SSCAN k 0 COUNT 1000 ?(MATCH g)",
+    "(SINTER|SUNION|SDIFF) +k",
+    "(SINTERSTORE|SUNIONSTORE|SDIFFSTORE) k +k",
+    "SINTERCARD (1|2|3|i) +k ?(LIMIT i) ?v",
+];
+
+/// Each type about as often as it is named here.
+const TYPES: &[&[&str]] = &[
+    STRINGS, //
+    STRINGS, HASHES, LISTS, SETS,
+];
+
 /// Commands that are rare because they end what the others have built up.
 pub const RARE: &[&str] = &["FLUSHDB ?(ASYNC|SYNC|v)", "FLUSHALL ?SYNC", "SELECT (0|0|0|1|2|15|x)"];
 
@@ -111,10 +134,8 @@ impl Grower {
     /// One command.
     pub fn command(&mut self) -> Vec<Vec<u8>> {
         let list = match self.prng.below(100) {
-            0..40 => STRINGS,
-            40..55 => HASHES,
-            55..70 => LISTS,
-            70..99 => KEYS,
+            0..65 => TYPES[self.prng.below(TYPES.len() as u64) as usize],
+            65..99 => KEYS,
             _ => RARE,
         };
         let template = list[self.prng.below(list.len() as u64) as usize];
@@ -155,6 +176,12 @@ impl Grower {
             "h" => match self.prng.below(4) {
                 0 => format!("field{}", self.prng.below(200)).into_bytes(),
                 _ => self.pick(&["f", "g", "1", "2", "", "a\0b"]),
+            },
+            "m" => match self.prng.below(4) {
+                0 => (self.prng.below(40) as i64 - 20).to_string().into_bytes(),
+                1 => format!("member{}", self.prng.below(200)).into_bytes(),
+                2 => self.value(),
+                _ => self.pick(&["a", "b", "c", "1", "2", "", "a\0b"]),
             },
             "v" => self.value(),
             "i" => self.pick(&[

@@ -18,6 +18,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("lists", include_str!("scripts/lists.txt")),
     ("sorted sets", include_str!("scripts/zsets.txt")),
     ("geo", include_str!("scripts/geo.txt")),
+    ("sets", include_str!("scripts/sets.txt")),
 ];
 
 /// One line that is a command.

@@ -152,21 +152,17 @@ const PERSISTENCE: &[Setting] = &[
     ),
 ];
 
-const UNENFORCED: &str = "nothing is evicted yet: above maxmemory what needs memory is refused";
-
 const MEMORY: &[Setting] = &[
     Setting::new("maxmemory", Memory(0, ANY), "0").live().is(
         at!(maxmemory),
-        "Memory that the data may take. Above it commands that need more are refused; shards \
-             hear of each other's memory every 50 ms. 0: no limit.",
+        "Memory that the data may take. Above it keys are evicted, or commands that need more \
+             are refused; shards hear of each other's memory every 50 ms. 0: no limit.",
     ),
     Setting::new("maxmemory-policy", OneOf(EvictionPolicy::WORDS), "noeviction")
         .live()
-        .partly(UNENFORCED)
         .is(at!(maxmemory_policy), "What is evicted when maxmemory is reached."),
     Setting::new("maxmemory-samples", Number(1, I32), "5")
         .live()
-        .partly(UNENFORCED)
         .is(at!(maxmemory_samples), "Keys that are looked at for each one that is evicted."),
     Setting::new("active-expire-effort", Number(1, 10), "1")
         .live()

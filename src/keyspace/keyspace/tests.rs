@@ -451,7 +451,7 @@ fn loads_what_a_snapshot_wrote() {
 
 #[test]
 fn refuses_a_file_that_cannot_be() {
-    let hash = Shape::Hash { fields: 2 };
+    let hash = Shape::Table { kind: Kind::Hash, fields: 2 };
     let rope = Shape::Rope { bytes: CHUNK as u64 + 1 };
     let mut space = space();
     assert_eq!(space.load_string(Db(7), b"k", b"", None), Err(BadLoad::Database));

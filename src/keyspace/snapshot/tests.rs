@@ -1,7 +1,7 @@
 //! Random operations on a keyspace and on a plain map, with snapshots at every point that a seed
 //! picks: what comes out, put together, is the map as it was at the cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::base::ids::Lsn;
@@ -11,6 +11,7 @@ use crate::keyspace::item::Shape;
 use crate::keyspace::keyspace::{Expiry, Settings, WrongType};
 use crate::types::hash::Limits;
 use crate::types::packed::elements;
+use crate::types::set::{Set, SetLimits};
 use crate::types::value::Kind;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,7 @@ enum Val {
     Str(Vec<u8>),
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
     List(Vec<Vec<u8>>),
+    Set(BTreeSet<Vec<u8>>),
 }
 
 type Name = (u16, Vec<u8>);
@@ -89,9 +91,14 @@ impl Sink for Collected {
             Item::Close { id } => {
                 let fragments = self.open.remove(&id).expect("an open value is closed");
                 let value = match fragments.shape {
-                    Shape::Hash { fields } => {
+                    Shape::Table { kind, fields } => {
                         assert_eq!(fields, fragments.fields.len() as u64);
-                        Val::Hash(fragments.fields)
+                        if kind == Kind::Set {
+                            assert!(fragments.fields.values().all(Vec::is_empty));
+                            Val::Set(fragments.fields.into_keys().collect())
+                        } else {
+                            Val::Hash(fragments.fields)
+                        }
                     }
                     Shape::Parts { kind, elements } => {
                         let parts: Vec<_> = fragments.chunks.into_values().collect();
@@ -122,6 +129,12 @@ fn of_parts(kind: Kind, parts: &[Vec<u8>]) -> Val {
             let elements = parts.iter().flat_map(|part| elements(part).map(<[u8]>::to_vec));
             Val::List(elements.collect())
         }
+        Kind::Set => {
+            let mut members = BTreeSet::new();
+            let set = Set::verified(&parts.concat()).expect("a small set");
+            set.for_each(|member| assert!(members.insert(member.to_vec())));
+            Val::Set(members)
+        }
         _ => unreachable!("{kind:?} does not come in parts"),
     }
 }
@@ -132,6 +145,7 @@ impl Val {
             Val::Str(bytes) => bytes.len(),
             Val::Hash(hash) => hash.len(),
             Val::List(list) => list.len(),
+            Val::Set(set) => set.len(),
         }
     }
 }
@@ -139,7 +153,8 @@ impl Val {
 impl Twin {
     fn new(seed: u64) -> Twin {
         let limits = Limits { entries: 4, value: 12 };
-        let settings = Settings { databases: 3, seed, limits, ..Settings::default() };
+        let sets = SetLimits { ints: 6, entries: 4, value: 12 };
+        let settings = Settings { databases: 3, seed, limits, sets, ..Settings::default() };
         let mut prng = Prng::new(seed);
         let universe = if prng.chance(1, 12) { 1500 } else { 8 + prng.below(30) };
         let fields = if prng.chance(1, 12) { 900 } else { 2 + prng.below(20) };
@@ -222,8 +237,9 @@ impl Twin {
                 assert_eq!(self.keys.append(db, &key, &tail), expected);
             }
             35..42 => self.set_range(db, key),
-            42..55 => self.change_hash(db, key),
-            55..66 => self.change_list(db, key),
+            42..50 => self.change_hash(db, key),
+            50..58 => self.change_list(db, key),
+            58..66 => self.change_set(db, key),
             66..72 => {
                 let there = self.open(&name);
                 self.model.remove(&name);
@@ -421,6 +437,45 @@ impl Twin {
         }
     }
 
+    fn change_set(&mut self, db: Db, key: Vec<u8>) {
+        let name = (db.0, key.clone());
+        let there = self.open(&name);
+        let held = self.model.get(&name).cloned();
+        let Some((Val::Set(mut set), deadline)) = held.or(Some((Val::Set(BTreeSet::new()), None)))
+        else {
+            assert!(self.keys.set_mut(db, &key).is_err());
+            assert!(self.keys.set_or_new(db, &key).is_err());
+            return;
+        };
+        let changes: Vec<_> = (0..self.prng.below(if self.fields > 100 { 200 } else { 8 }))
+            .map(|_| {
+                let text = self.prng.chance(1, 8);
+                let number = self.prng.below(self.fields);
+                let member = if text { self.field() } else { number.to_string().into_bytes() };
+                (member, self.prng.chance(2, 3))
+            })
+            .collect();
+        let mut open = if there {
+            self.keys.set_mut(db, &key).unwrap().unwrap()
+        } else {
+            self.keys.set_or_new(db, &key).unwrap()
+        };
+        for (member, add) in changes {
+            assert_eq!(open.set().contains(&member), set.contains(&member));
+            if add {
+                assert_eq!(open.add(&member), set.insert(member));
+            } else {
+                assert_eq!(open.remove(&member), set.remove(&member));
+            }
+            assert_eq!(open.set().len(), set.len());
+        }
+        drop(open);
+        self.model.insert(name.clone(), (Val::Set(set.clone()), deadline));
+        if set.is_empty() {
+            self.model.remove(&name);
+        }
+    }
+
     fn swap(&mut self, a: u16, b: u16) {
         self.keys.swap(Db(a), Db(b));
         let swapped = |db| {
@@ -455,6 +510,14 @@ impl Twin {
                     assert!(found.insert(field.to_vec(), value.to_vec()).is_none());
                 });
                 assert_eq!(found, hash);
+            }
+            Some((Val::Set(set), _)) => {
+                assert_eq!(self.keys.kind(db, key), Some(Kind::Set));
+                let mut found = BTreeSet::new();
+                self.keys.set(db, key).unwrap().unwrap().for_each(|member| {
+                    assert!(found.insert(member.to_vec()));
+                });
+                assert_eq!(found, set);
             }
             Some((Val::List(list), _)) => {
                 assert_eq!(self.keys.kind(db, key), Some(Kind::List));
@@ -502,7 +565,7 @@ impl Twin {
                 live += 1;
                 assert_eq!(marks & POLARITY, polarity);
                 match value {
-                    Stored::Extern(Value::Hash(Hash::Big(big))) => {
+                    Stored::Extern(Value::Hash(Hash::Big(big)) | Value::Set(Set::Big(big))) => {
                         assert_eq!(big.borrow().fragment, None);
                         big.borrow().for_each(&mut |_, _, mark| assert_eq!(mark, polarity));
                         let table = big.borrow().table().footprint();

@@ -469,3 +469,36 @@ fn memory_is_bounded() {
         thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// With a policy keys go instead: the limit holds on both shards, the log tells of what went, and a
+/// policy that may not touch anything refuses.
+#[test]
+fn keys_are_evicted() {
+    let launch = Launch::basalt().shards(2);
+    let server = launch.start();
+    let mut client = server.client();
+    let used: u64 = client.info("memory")["used_memory"].parse().expect("a number");
+    let limit = used + (8 << 20);
+    client.ok(&format!("CONFIG SET maxmemory {limit}"));
+    client.ok("CONFIG SET maxmemory-policy allkeys-lru");
+    let value = "v".repeat(1000);
+    for n in 0..40_000 {
+        client.ok(&format!("SET k:{n} {value}"));
+    }
+    let (size, memory) = (client.line("DBSIZE").int(), client.info("memory"));
+    assert!((4_000..8_500).contains(&size), "{size} keys of 1 KB in 8 MiB");
+    let used: u64 = memory["used_memory"].parse().expect("a number");
+    assert!(used < limit + (2 << 20), "{used} of {limit}");
+    let evicted: i64 = client.info("stats")["evicted_keys"].parse().expect("a number");
+    assert_eq!(evicted + size, 40_000);
+    client.ok("CONFIG SET maxmemory-policy volatile-ttl");
+    let start = Instant::now();
+    while !client.line(&format!("SET more {value}")).is_error() {
+        client.ok(&format!("CONFIG SET maxmemory {}", limit - (4 << 20)));
+        assert!(start.elapsed() < Duration::from_secs(10), "nothing has a deadline");
+    }
+    client.ok("CONFIG SET maxmemory 0");
+    let before = client.line("DEBUG DIGEST").text().to_owned();
+    client.ok("DEBUG LOADAOF");
+    assert_eq!(client.line("DEBUG DIGEST").text(), before, "the log tells of what went");
+}
