@@ -11,6 +11,7 @@ use crate::base::ids::Db;
 use crate::base::number::push_double_digits;
 use crate::commands::scan::every_key;
 use crate::keyspace::keyspace::Keyspace;
+use crate::types::stream::id::StreamId;
 use crate::types::value::Kind;
 
 /// 160 bits.
@@ -103,7 +104,17 @@ pub fn put_value(digest: &mut Digest, keys: &mut Keyspace, db: Db, key: &[u8]) {
                 set.for_each(|member| digest.add(member));
             }
         }
-        Kind::Stream => {}
+        Kind::Stream => {
+            if let Ok(Some(stream)) = keys.stream(db, key) {
+                for entry in stream.range(StreamId::MIN, StreamId::MAX) {
+                    digest.chain(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                    for (field, value) in entry.pairs() {
+                        digest.chain(field);
+                        digest.chain(value);
+                    }
+                }
+            }
+        }
     }
     if keys.deadline(db, key).flatten().is_some() {
         digest.add(b"!!expire!!");

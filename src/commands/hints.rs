@@ -76,6 +76,7 @@ fn group_category(command: &Command) -> Option<&'static str> {
         "generic" => Some("keyspace"),
         "connection" => Some("connection"),
         "transactions" => Some("transaction"),
+        "stream" => Some("stream"),
         "scripting" => Some("scripting"),
         _ => None,
     }
@@ -115,6 +116,14 @@ const ACCESS: Lists = &[
     (&["RW access delete"], "getdel lmpop lpop rpop"),
     (&["RW delete"], "hdel lrem ltrim"),
     (&["RM delete"], "del unlink"),
+    (&["RO"], "xlen"),
+    (
+        &["RO access"],
+        "xinfo|consumers xinfo|groups xinfo|stream xpending xrange xread xreadgroup xrevrange",
+    ),
+    (&["RW update"], "xack xadd xclaim xgroup|setid xsetid"),
+    (&["RW insert"], "xgroup|create xgroup|createconsumer"),
+    (&["RW delete"], "xautoclaim xdel xgroup|delconsumer xgroup|destroy xtrim"),
     (&["OW update"], "mset psetex restore setex"),
     (&["OW insert"], "msetnx setnx"),
     (&["not_key"], "spublish ssubscribe sunsubscribe"),
@@ -190,6 +199,7 @@ const TIPS: Lists = &[
     ),
     (&["nondeterministic_output_order"], "sdiff sinter smembers sunion"),
     (&["nondeterministic_output"], "spop srandmember sscan"),
+    (&["nondeterministic_output"], "xadd xautoclaim xclaim xinfo|consumers xpending xtrim"),
 ];
 
 const DANGEROUS: &str = "flushall flushdb info keys lastsave restore role swapdb";

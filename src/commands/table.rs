@@ -9,8 +9,8 @@ use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
     absent, admin, client, command, connection, database, debugging, dump, expire, geo, geo_search,
     hash, hash_random, key, lcs, list, list_move, object, pubsub, scan, set, set_algebra,
-    set_random, string, string_number, string_range, transaction, zset, zset_algebra, zset_pop,
-    zset_range,
+    set_random, stream, stream_claim, stream_group, stream_info, stream_read, string,
+    string_number, string_range, transaction, zset, zset_algebra, zset_pop, zset_range,
 };
 use crate::resp::args::Args;
 use crate::resp::error::Error;
@@ -34,6 +34,11 @@ pub const COMMANDS: &[&[Command]] = &[
     set::ROWS,
     set_algebra::ROWS,
     set_random::ROWS,
+    stream::ROWS,
+    stream_read::ROWS,
+    stream_group::ROWS,
+    stream_claim::ROWS,
+    stream_info::ROWS,
     key::ROWS,
     expire::ROWS,
     dump::ROWS,

@@ -18,6 +18,8 @@ use crate::types::hash::{Hash, Limits};
 use crate::types::list::List;
 use crate::types::rope::{ROPE_MIN, Rope};
 use crate::types::set::{Set, SetLimits};
+use crate::types::stream::Stream;
+use crate::types::stream::chunk::Nodes;
 use crate::types::string::{Edited, StrRef};
 use crate::types::value::{Encoding, Kind, Value};
 use crate::types::zset::ZsetLimits;
@@ -25,6 +27,7 @@ use crate::types::zset::ZsetLimits;
 pub use crate::keyspace::hash_mut::HashMut;
 pub use crate::keyspace::list_mut::ListMut;
 pub use crate::keyspace::set_mut::{NewSet, SetMut};
+pub use crate::keyspace::stream_mut::StreamMut;
 pub use crate::keyspace::zset_mut::ZsetMut;
 
 /// Dirty marks: keys whose hashes agree in 14 bits share one, which only costs needless waiting.
@@ -77,6 +80,8 @@ pub struct Settings {
     pub zsets: ZsetLimits,
     /// Up to what a set is small.
     pub sets: SetLimits,
+    /// How large a chunk of a stream becomes.
+    pub nodes: Nodes,
     /// How accesses are recorded.
     pub policy: Policy,
 }
@@ -143,6 +148,7 @@ impl Default for Settings {
             limits: Limits::default(),
             zsets: ZsetLimits::default(),
             sets: SetLimits::default(),
+            nodes: Nodes::default(),
             policy: Policy::Lru,
         }
     }
@@ -190,6 +196,11 @@ impl Keyspace {
         self.settings.sets = sets;
         self.settings.zsets = zsets;
         self.settings.policy = policy;
+    }
+
+    /// Changes how large chunks of streams become, from the next entry on.
+    pub fn configure_streams(&mut self, nodes: Nodes) {
+        self.settings.nodes = nodes;
     }
 
     /// How accesses are recorded now.
@@ -266,6 +277,15 @@ impl Keyspace {
         }
     }
 
+    /// The stream at the key.
+    pub fn stream(&mut self, db: Db, key: &[u8]) -> Result<Option<&Stream>, WrongType> {
+        let Some(place) = self.access(db, key) else { return Ok(None) };
+        match self.database(db).table.view(place).value {
+            Stored::Extern(Value::Stream(stream)) => Ok(Some(stream)),
+            _ => Err(WrongType),
+        }
+    }
+
     /// The hash at the key.
     pub fn hash(&mut self, db: Db, key: &[u8]) -> Result<Option<&Hash>, WrongType> {
         let Some(place) = self.access(db, key) else { return Ok(None) };
@@ -306,6 +326,7 @@ impl Keyspace {
                     Value::Set(set) => set.encoding(),
                     Value::List(_) => Encoding::Quicklist,
                     Value::Zset(zset) => zset.encoding(),
+                    Value::Stream(_) => Encoding::Stream,
                 };
                 (value.kind(), encoding, value.bytes() + size_of::<Value>())
             }

@@ -125,6 +125,7 @@ impl Keyspace {
             Value::Hash(Hash::Big(big)) => Value::Hash(Hash::Big(self.copy_table(big))),
             Value::Set(Set::Big(big)) => Value::Set(Set::Big(self.copy_table(big))),
             Value::Set(small) => Value::Set(small.clone()),
+            Value::Stream(stream) => Value::Stream(stream.clone()),
         })
     }
 

@@ -4,9 +4,11 @@ use crate::base::ids::Db;
 use crate::base::number::push_double;
 use crate::base::table::Stored;
 use crate::keyspace::keyspace::Keyspace;
+use crate::keyspace::rebuild_stream::rebuild_section;
 use crate::types::hash::Hash;
 use crate::types::packed::elements;
 use crate::types::set::Set;
+use crate::types::stream::parts::sections;
 use crate::types::string::StrRef;
 use crate::types::value::{Kind, Value};
 use crate::types::zset::packed::entries;
@@ -48,13 +50,17 @@ pub fn rebuild_part(kind: Kind, key: &[u8], part: &[u8], each: &mut dyn FnMut(&[
                 each(&[&[&b"RPUSH"[..], key], batch].concat());
             }
         }
+        Kind::Stream => sections(part).for_each(|section| match section {
+            Some(section) => rebuild_section(&section, key, each),
+            None => unreachable!("a part was made by its stream, or verified when it was loaded"),
+        }),
         Kind::Zset => rebuild_zset(key, part, each),
         Kind::Set => {
             if let Some(set) = Set::verified(part) {
                 rebuild_set(&set, key, each);
             }
         }
-        Kind::Stream | Kind::String | Kind::Hash => {}
+        Kind::String | Kind::Hash => {}
     }
 }
 

@@ -72,6 +72,13 @@ impl<'a> Args<'a> {
         Args { bytes: self.bytes, spans: self.spans.get(..count).unwrap_or(self.spans) }
     }
 
+    /// The arguments before `index`, and those from there on.
+    #[must_use]
+    pub fn split_at(&self, index: usize) -> (Args<'a>, Args<'a>) {
+        let (one, two) = self.spans.split_at_checked(index).unwrap_or((self.spans, &[]));
+        (Args { bytes: self.bytes, spans: one }, Args { bytes: self.bytes, spans: two })
+    }
+
     /// A copy that owns its bytes, packed.
     pub fn to_owned(&self) -> OwnedArgs {
         let mut owned = OwnedArgs::default();

@@ -1,5 +1,7 @@
 //! Every error text that a client can see, once.
 
+mod stream;
+
 use std::borrow::Cow;
 use std::fmt;
 

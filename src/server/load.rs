@@ -24,7 +24,7 @@ use crate::server::import;
 use crate::server::log;
 use crate::server::recover::{self, Found};
 use crate::server::reshard;
-use crate::server::settings::{access_policy, hash_limits, set_limits, zset_limits};
+use crate::server::settings::{access_policy, hash_limits, set_limits, stream_nodes, zset_limits};
 use crate::shard::fill::{self, BaseFill, LogFill};
 use crate::shard::shard::Shard;
 
@@ -37,6 +37,7 @@ pub fn empty_shard(id: ShardId, found: &Found, config: &Config) -> Shard {
         limits: hash_limits(config),
         zsets: zset_limits(config),
         sets: set_limits(config),
+        nodes: stream_nodes(config),
         policy: access_policy(config),
     });
     Shard::new(id, keys, hash.seed ^ found.database.run.0 as u64)

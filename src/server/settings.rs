@@ -18,6 +18,7 @@ use crate::server::shared::Settings;
 use crate::shard::gate::Promise;
 use crate::types::hash::Limits;
 use crate::types::set::SetLimits;
+use crate::types::stream::chunk::Nodes;
 use crate::types::zset::ZsetLimits;
 
 /// CONFIG SET: all pairs or none, on all cores.
@@ -71,6 +72,7 @@ pub fn apply(core: &Rc<Core>) {
     let mut shard = core.shard.borrow_mut();
     let (hashes, sets, zsets) = (hash_limits(&config), set_limits(&config), zset_limits(&config));
     shard.keys.configure(hashes, sets, zsets, access_policy(&config));
+    shard.keys.configure_streams(stream_nodes(&config));
     if shard.log().is_some() {
         shard.gate.set_promise(aof::promise(config.appendfsync));
         shard.note_progress();
@@ -105,6 +107,11 @@ pub fn set_limits(config: &Config) -> SetLimits {
         entries: config.set_max_listpack_entries,
         value: config.set_max_listpack_value as usize,
     }
+}
+
+/// How large a chunk of a stream becomes.
+pub fn stream_nodes(config: &Config) -> Nodes {
+    Nodes { entries: config.stream_node_max_entries, bytes: config.stream_node_max_bytes }
 }
 
 /// What the access bits of a key mean.

@@ -8,6 +8,7 @@ use crate::base::table::{KeyHasher, Table};
 use crate::types::list::List;
 use crate::types::packed::Packed;
 use crate::types::set::Set;
+use crate::types::stream::parts::{StreamBuilding, StreamParts, StreamRemains};
 use crate::types::tree::{self, Leaf, Leaves, Tree};
 use crate::types::value::{Kind, Value};
 use crate::types::zset::packed::Packed as Scored;
@@ -20,6 +21,8 @@ pub enum Parts {
     List(Leaves<Packed>, Option<Leaf<Packed>>),
     /// Of a sorted set.
     Zset(Leaves<Scored>, Option<Leaf<Scored>>),
+    /// Of a stream.
+    Stream(Box<StreamParts>),
 }
 
 /// A big value that is being put together from its parts.
@@ -29,6 +32,8 @@ pub enum Building {
     List(Tree<Packed>),
     /// A sorted set.
     Zset(Box<BigZset>),
+    /// A stream.
+    Stream(Box<StreamBuilding>),
 }
 
 /// What is left of a big value, to be freed bit by bit.
@@ -38,6 +43,8 @@ pub enum Remains {
     List(tree::Remains<Packed>),
     /// Of a sorted set, whose table goes first.
     Zset(Option<Table<()>>, tree::Remains<Scored>),
+    /// Of a stream, or of a part of one.
+    Stream(StreamRemains),
 }
 
 /// The bytes are not what the type's parts, or small values, look like.
@@ -95,6 +102,12 @@ impl Value {
                 let (leaves, len) = (big.tree().clone().into_leaves(), big.len());
                 Some((Parts::Zset(leaves, None), len as u64))
             }
+            Value::Stream(stream) => {
+                stream.fragment = Some(fragment);
+                // The counters are an element too.
+                let elements = stream.len() as u64 + 1;
+                Some((Parts::Stream(Box::new(StreamParts::new(stream))), elements))
+            }
             _ => None,
         }
     }
@@ -104,6 +117,12 @@ impl Value {
         match self {
             Value::List(List::Big(tree)) => tree.chunks().for_each(|one| each(one.as_bytes())),
             Value::Zset(Zset::Big(big)) => big.tree().chunks().for_each(|one| each(one.as_bytes())),
+            Value::Stream(stream) => {
+                let mut parts = StreamParts::new(stream);
+                while let Some((part, _)) = parts.next_part() {
+                    each(part);
+                }
+            }
             _ => {}
         }
     }
@@ -113,6 +132,7 @@ impl Value {
         match self {
             Value::List(List::Big(tree)) => tree.fragment,
             Value::Zset(Zset::Big(big)) => big.tree().fragment,
+            Value::Stream(stream) => stream.fragment,
             _ => None,
         }
     }
@@ -123,6 +143,7 @@ impl Value {
         match self {
             Value::List(List::Big(tree)) => tree.take_copied(),
             Value::Zset(Zset::Big(big)) => big.take_copied(),
+            Value::Stream(stream) => stream.take_copied(),
             _ => 0,
         }
     }
@@ -135,6 +156,7 @@ impl Value {
                 let (scores, tree) = big.into_parts();
                 Some(Remains::Zset(Some(scores), tree.into_remains()))
             }
+            Value::Stream(stream) => Some(Remains::Stream(StreamRemains::of_stream(*stream))),
             _ => None,
         }
     }
@@ -156,6 +178,7 @@ impl Parts {
                 let bytes = leaf.chunk()?.as_bytes();
                 Some((bytes, if leaf.is_last() { bytes.len() } else { 0 }))
             }
+            Parts::Stream(parts) => parts.next_part(),
         }
     }
 
@@ -164,6 +187,7 @@ impl Parts {
         match self {
             Parts::List(leaves, _) => Remains::List(leaves.into_remains()),
             Parts::Zset(leaves, _) => Remains::Zset(None, leaves.into_remains()),
+            Parts::Stream(parts) => Remains::Stream(parts.into_remains()),
         }
     }
 }
@@ -174,7 +198,8 @@ impl Building {
         match kind {
             Kind::List => Some(Building::List(Tree::default())),
             Kind::Zset => Some(Building::Zset(Box::new(BigZset::new(hasher.clone(), expected)))),
-            Kind::String | Kind::Hash | Kind::Set | Kind::Stream => None,
+            Kind::Stream => Some(Building::Stream(Box::default())),
+            Kind::String | Kind::Hash | Kind::Set => None,
         }
     }
 
@@ -190,6 +215,7 @@ impl Building {
                 let chunk = Scored::read(part).ok_or(BadPart)?;
                 if big.push_chunk(chunk) { Ok(()) } else { Err(BadPart) }
             }
+            Building::Stream(stream) => stream.push(part).ok_or(BadPart),
         }
     }
 
@@ -198,6 +224,7 @@ impl Building {
         match self {
             Building::List(tree) => tree.len() as u64,
             Building::Zset(big) => big.len() as u64,
+            Building::Stream(stream) => stream.elements(),
         }
     }
 
@@ -211,6 +238,7 @@ impl Building {
         match self {
             Building::List(tree) => Value::List(List::Big(Box::new(tree))),
             Building::Zset(big) => Value::Zset(Zset::Big(big)),
+            Building::Stream(stream) => Value::Stream(Box::new(stream.finish())),
         }
     }
 }
@@ -229,6 +257,7 @@ impl Remains {
                 }
                 Some(before.saturating_sub(table.footprint()))
             }
+            Remains::Stream(remains) => remains.free_one(),
         }
     }
 }

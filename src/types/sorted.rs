@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::rc::Rc;
 
-use crate::types::tree::{At, Chunk, Remains, Tree};
+use crate::types::tree::{At, Chunk, Leaves, Remains, Spot, Tree};
 
 /// Bytes of pairs in one chunk, about.
 const CHUNK_BYTES: usize = 2048;
@@ -34,6 +34,13 @@ impl Held for () {}
 impl Held for Rc<[u8]> {
     fn extra(&self) -> usize {
         self.len() + 2 * size_of::<usize>()
+    }
+}
+
+impl<K, V> Pairs<K, V> {
+    /// The pairs in order.
+    pub fn pairs(&self) -> &[(K, V)] {
+        &self.pairs
     }
 }
 
@@ -166,9 +173,8 @@ impl<K: Held + Ord, V: Held> Map<K, V> {
     /// The pairs from this key on.
     pub fn from<'a>(&'a self, key: &K) -> impl Iterator<Item = &'a (K, V)> + use<'a, K, V> {
         let mut spot = self.tree.seek(At::Key(key));
-        let start = |spot: &crate::types::tree::Spot<'a, Pairs<K, V>>| {
-            spot.chunk().pairs.partition_point(|pair| pair.0 < *key)
-        };
+        let start =
+            |spot: &Spot<'a, Pairs<K, V>>| spot.chunk().pairs.partition_point(|pair| pair.0 < *key);
         let mut at = spot.as_ref().map_or(0, start);
         std::iter::from_fn(move || {
             loop {
@@ -181,6 +187,11 @@ impl<K: Held + Ord, V: Held> Map<K, V> {
                 at = 0;
             }
         })
+    }
+
+    /// The chunks in order, for one who owns them.
+    pub fn into_leaves(self) -> Leaves<Pairs<K, V>> {
+        self.tree.into_leaves()
     }
 
     /// What has to be freed, bit by bit.

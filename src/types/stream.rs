@@ -4,11 +4,13 @@
 pub mod chunk;
 pub mod group;
 pub mod id;
+pub mod parts;
 
 use crate::types::sorted::{Held, Map};
 use crate::types::stream::chunk::{Entry, EntryChunk, Nodes};
 use crate::types::stream::group::{Group, Name};
 use crate::types::stream::id::StreamId;
+use crate::types::stream::parts::StreamRemains;
 use crate::types::tree::{At, Chunk, Spot, Tree};
 
 /// A stream.
@@ -22,6 +24,9 @@ pub struct Stream {
     /// How many entries were ever added.
     pub added: u64,
     groups: Map<Name, Group>,
+    copied: usize,
+    /// The number under which a snapshot writes it, or has written it.
+    pub fragment: Option<u64>,
 }
 
 /// What a trim leaves.
@@ -78,11 +83,6 @@ impl Stream {
     /// Number of chunks. O(chunks).
     pub fn chunk_count(&self) -> usize {
         self.entries.chunks().count()
-    }
-
-    /// The chunks.
-    pub fn entries(&self) -> &Tree<EntryChunk> {
-        &self.entries
     }
 
     /// The id of the first entry; 0-0 without one.
@@ -187,47 +187,40 @@ impl Stream {
         found
     }
 
-    /// Removes entries from the front; how many.
-    pub fn trim(&mut self, trim: Trim, exactness: Exactness) -> u64 {
-        let mut trimmed = 0;
-        while let Some(spot) = self.entries.seek(At::Position(0)) {
-            let (first, all) = (spot.chunk(), self.len() as u64);
-            let entries = first.len() as u64;
-            let whole = match trim {
-                Trim::MaxLen(max) if all <= max => break,
-                Trim::MaxLen(max) => all - entries >= max,
-                Trim::MinId(id) => first.last_id() < id,
-            };
-            match exactness {
-                Exactness::Chunks(limit) if limit > 0 && trimmed + entries > limit => break,
-                Exactness::Chunks(_) if !whole => break,
-                _ => {}
+    /// How many entries a trim removes from the front. O(log n), and with `Exactness::Chunks` O(c)
+    /// for c chunks that go.
+    pub fn surplus(&self, trim: Trim, exactness: Exactness) -> usize {
+        let surplus = match trim {
+            Trim::MaxLen(max) => {
+                self.len().saturating_sub(usize::try_from(max).unwrap_or(usize::MAX))
             }
-            let mut surplus = match trim {
-                Trim::MaxLen(max) => all - max,
-                Trim::MinId(_) => u64::MAX,
-            };
-            self.entries.edit(At::Position(0), |chunk, _| {
-                if whole {
-                    *chunk = EntryChunk::default();
-                    return (0, ());
-                }
-                chunk.retain(|id| {
-                    let goes = match trim {
-                        Trim::MaxLen(_) => surplus > 0,
-                        Trim::MinId(min) => id < min,
-                    };
-                    surplus -= u64::from(goes);
-                    !goes
-                });
-                (0, ())
-            });
-            trimmed += all - self.len() as u64;
-            if !whole {
+            Trim::MinId(id) => self.rank(id),
+        };
+        let limit = match exactness {
+            Exactness::Exact => return surplus,
+            Exactness::Chunks(0) => u64::MAX,
+            Exactness::Chunks(limit) => limit,
+        };
+        let mut gone = 0;
+        for chunk in self.entries.chunks() {
+            let after = gone + chunk.len();
+            if after > surplus || after as u64 > limit {
                 break;
             }
+            gone = after;
         }
-        trimmed
+        gone
+    }
+
+    /// Removes so many entries from the front, in O(log n); what has to be freed.
+    pub fn cut_front(&mut self, count: usize) -> StreamRemains {
+        StreamRemains::of_entries(self.entries.remove(0, count))
+    }
+
+    /// Bytes that changes have copied since this was last asked, because a clone shares them.
+    pub fn take_copied(&mut self) -> usize {
+        let own = std::mem::take(&mut self.copied);
+        own + self.entries.take_copied() + self.groups.take_copied()
     }
 
     /// The groups by their names.
@@ -242,7 +235,13 @@ impl Stream {
 
     /// One group, for changes.
     pub fn edit_group<R>(&mut self, name: &[u8], work: impl FnOnce(&mut Group) -> R) -> Option<R> {
-        self.groups.edit(&Name::from(name), work)
+        let edited = self.groups.edit(&Name::from(name), |group| {
+            let result = work(group);
+            (result, group.take_copied())
+        });
+        let (result, copied) = edited?;
+        self.copied += copied;
+        Some(result)
     }
 
     /// Adds a group; false when there is one of this name.

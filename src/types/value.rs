@@ -7,6 +7,7 @@ use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::rope::Rope;
 use crate::types::set::Set;
+use crate::types::stream::Stream;
 use crate::types::zset::Zset;
 
 /// A value that does not lie in the table's arena. What can be big is shared with a snapshot in
@@ -25,6 +26,8 @@ pub enum Value {
     Zset(Zset),
     /// A set.
     Set(Set),
+    /// A stream.
+    Stream(Box<Stream>),
 }
 
 /// The type of a value, as TYPE names it.
@@ -91,6 +94,7 @@ impl Value {
             Value::List(list) => list.bytes(),
             Value::Zset(zset) => zset.bytes(),
             Value::Set(set) => set.bytes(),
+            Value::Stream(stream) => size_of::<Stream>() + stream.bytes(),
         }
     }
 
@@ -102,13 +106,14 @@ impl Value {
             Value::List(_) => Kind::List,
             Value::Zset(_) => Kind::Zset,
             Value::Set(_) => Kind::Set,
+            Value::Stream(_) => Kind::Stream,
         }
     }
 
-    /// Is it a collection without elements? Such a one is removed from its key.
+    /// Is it a collection without elements? Such a one is removed from its key, but for streams.
     pub fn is_empty(&self) -> bool {
         match self {
-            Value::Str(_) | Value::Rope(_) => false,
+            Value::Str(_) | Value::Rope(_) | Value::Stream(_) => false,
             Value::Hash(hash) => hash.is_empty(),
             Value::List(list) => list.is_empty(),
             Value::Zset(zset) => zset.is_empty(),

@@ -26,7 +26,12 @@ const BEFORE: &str = "set s 5
     zadd y 5 b
     geoadd geo 13.36 38.11 p 15.08 37.5 c
     sadd a 1 2 3 4 5
-    sadd b 1 2 x";
+    sadd b 1 2 x
+    xadd x 1 a 1
+    xadd x 2 a 2
+    xadd x 3 a 3
+    xgroup create x g 0
+    xreadgroup group g c count 2 streams x >";
 
 /// Requests by what they are to do. Every row that runs on a keyspace has one in its list.
 const CHANGES: &str = "append s x
@@ -118,7 +123,32 @@ const CHANGES: &str = "append s x
     geoadd geo 1 1 new
     geosearchstore new geo fromlonlat 15 37 byradius 200 km
     georadius geo 15 37 200 km store new
-    georadiusbymember geo p 200 km storedist new";
+    georadiusbymember geo p 200 km storedist new
+    xack x g 1
+    xadd new maxlen ~ 5 * a 1
+    xadd x * a 1
+    xadd x 9 a 1
+    xadd x maxlen 2 9-* a 1
+    xautoclaim x g d 0 0
+    xautoclaim x g d 0 9
+    xclaim x g c 0 9 lastid 9
+    xclaim x g d 0 1 retrycount 5
+    xclaim x g d 0 3 force idle 5
+    xdel x 1
+    xgroup create new h 0 mkstream
+    xgroup create x h 0
+    xgroup createconsumer x g d
+    xgroup delconsumer x g c
+    xgroup destroy x g
+    xgroup setid x g 3
+    xreadgroup group g c noack streams x >
+    xreadgroup group g c streams x 0
+    xreadgroup group g c streams x >
+    xreadgroup group g d noack streams x >
+    xreadgroup group g d streams x 0
+    xsetid x 9
+    xtrim x maxlen 1
+    xtrim x minid ~ 9";
 
 const READS: &str = "dbsize
     debug digest
@@ -198,7 +228,15 @@ const READS: &str = "dbsize
     geopos geo p
     geosearch geo frommember p byradius 200 km
     georadius_ro geo 15 37 200 km
-    georadiusbymember_ro geo p 200 km";
+    georadiusbymember_ro geo p 200 km
+    xinfo consumers x g
+    xinfo groups x
+    xinfo stream x
+    xlen x
+    xpending x g
+    xrange x - +
+    xread streams x 0
+    xrevrange x + -";
 
 /// Requests of writing commands that find nothing to do.
 const NOTHING: &str = "copy nothing new
@@ -257,7 +295,17 @@ const NOTHING: &str = "copy nothing new
     geoadd geo nx 1 1 p
     geosearchstore nothing nothing fromlonlat 1 1 byradius 1 km
     georadius geo 15 37 200 km
-    georadiusbymember geo p 200 km";
+    georadiusbymember geo p 200 km
+    xack x g 9
+    xadd nothing nomkstream * a 1
+    xautoclaim x g c 0 9
+    xclaim x g c 0 3
+    xdel x 9
+    xgroup createconsumer x g c
+    xgroup delconsumer x g none
+    xgroup destroy x none
+    xreadgroup group g c streams x 9
+    xtrim x maxlen 9";
 
 struct Shard {
     keys: Keyspace,
@@ -296,8 +344,15 @@ impl Shard {
         (row, run(&mut call).unwrap_or(Effect::Nothing))
     }
 
+    /// The state: Redis' digest knows nothing of a stream's groups and counters.
     fn digest(&mut self) -> String {
-        of_parts(&parts(&mut self.keys)).hex()
+        let mut text = of_parts(&parts(&mut self.keys)).hex();
+        for key in [b"x".as_slice(), b"new"] {
+            self.keys.rebuild(Db(0), key, &mut |args| {
+                args.iter().for_each(|arg| text += &format!(" {}", arg.escape_ascii()));
+            });
+        }
+        text
     }
 }
 

@@ -4,6 +4,7 @@ use crate::base::ids::{Db, Lsn};
 use crate::base::prng::Prng;
 use crate::base::time::Millis;
 use crate::commands::call::{Call, Effect};
+use crate::commands::scan::every_key;
 use crate::commands::session::{Facts, Session, Shell};
 use crate::commands::spec::{Flags, Run};
 use crate::commands::table;
@@ -11,6 +12,7 @@ use crate::config::Config;
 use crate::keyspace::keyspace::{Keyspace, Settings};
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::reply::Reply;
+use crate::types::value::Kind;
 
 /// A keyspace, a clock and a log.
 pub struct Bench {
@@ -125,6 +127,22 @@ impl Bench {
         }
         bench.session.db = Db(0);
         bench
+    }
+
+    /// All about streams that DEBUG DIGEST does not tell: groups, counters, what is pending.
+    pub fn streams(&mut self) -> Vec<String> {
+        let mut all = Vec::new();
+        for db in (0..self.keys.databases()).map(Db) {
+            let mut names = Vec::new();
+            every_key(&mut self.keys, db, |name, _| names.push(name.to_vec()));
+            names.retain(|name| self.keys.kind(db, name) == Some(Kind::Stream));
+            names.sort();
+            for name in names {
+                self.keys
+                    .rebuild(db, &name, &mut |args| all.push(line(&(db, OwnedArgs::of(args)))));
+            }
+        }
+        all
     }
 
     /// DEBUG DIGEST.

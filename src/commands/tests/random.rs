@@ -4,9 +4,10 @@ use crate::base::prng::Prng;
 
 /// What a template is made of, separated by blanks: a word; `(a|b)` one of them; `?x` perhaps;
 /// `+x` once to three times; and small letters that stand for arguments:
-/// `k` a key, `h` a field, `m` a member, `v` a value, `i` an integer, `f` a number, `s` a distance in time,
-/// `sss` a longer one, `e` one that is refused or past, `a` a point in time in seconds, `A` the
-/// same in milliseconds, `b` and `B` those ahead only, `g` a pattern, `d` a database.
+/// `k` a key, `h` a field, `m` a member, `v` a value, `i` an integer, `f` a number, `s` a distance
+/// in time, `sss` a longer one, `e` one that is refused or past, `a` a point in time in seconds,
+/// `A` the same in milliseconds, `b` and `B` those ahead only, `g` a pattern, `d` a database, `n`
+/// an entry's id, `N` one above all before, `c` a consumer or group.
 pub const STRINGS: &[&str] = &[
     "GET k",
     "SET k v",
@@ -114,10 +115,39 @@ pub const SETS: &[&str] = &[
     "SINTERCARD (1|2|3|i) +k ?(LIMIT i) ?v",
 ];
 
+pub const STREAMS: &[&str] = &[
+    "XADD k N +(h v)",
+    "XADD k N +(h v)",
+    "XADD k ?(MAXLEN i|MAXLEN = i|MAXLEN ~ 100|MINID n|NOMKSTREAM|LIMIT i) (N|n) +(h v) ?h",
+    "XADD k MAXLEN ~ 100 LIMIT i N +(h v)",
+    "XLEN k",
+    "(XRANGE|XREVRANGE) k (n|-|+) (n|-|+) ?(COUNT i) ?v",
+    "XDEL k +n",
+    "XTRIM k (MAXLEN|MINID) ?= (i|n) ?(LIMIT i)",
+    "XTRIM k MINID n",
+    "XSETID k N",
+    "XREAD ?(COUNT i) STREAMS k (n|0|$)",
+    "XREAD ?(COUNT i) STREAMS k k (n|0|$|>) (n|0|$)",
+    "XGROUP CREATE k c (n|0|$) ?MKSTREAM ?(ENTRIESREAD i)",
+    "XGROUP CREATE k c 0 MKSTREAM",
+    "XGROUP SETID k c (n|0|$) ?(ENTRIESREAD i)",
+    "XGROUP DESTROY k c",
+    "XGROUP DELCONSUMER k c c",
+    "XREADGROUP GROUP c c ?(COUNT i) ?NOACK STREAMS k (>|>|0|n)",
+    "XREADGROUP GROUP c c COUNT 2 STREAMS k >",
+    "XREADGROUP GROUP c c ?(COUNT i) STREAMS k k > (>|0)",
+    "XACK k c +n",
+    "XPENDING k c",
+    "XCLAIM k c c 0 +n ?(RETRYCOUNT i) ?FORCE ?JUSTID ?(LASTID n) ?v",
+    "XAUTOCLAIM k c c 0 (n|0|-) ?(COUNT i) ?JUSTID",
+    "XINFO STREAM k",
+    "XINFO GROUPS k",
+];
+
 /// Each type about as often as it is named here.
 const TYPES: &[&[&str]] = &[
     STRINGS, //
-    STRINGS, HASHES, LISTS, SETS,
+    STRINGS, HASHES, LISTS, SETS, STREAMS, STREAMS,
 ];
 
 /// Commands that are rare because they end what the others have built up.
@@ -128,9 +158,16 @@ pub struct Grower {
     pub prng: Prng,
     /// Milliseconds that the points in time lie around.
     pub now: u64,
+    /// Three times the milliseconds of the last id of an entry, and its number within them.
+    pub last_id: u64,
 }
 
 impl Grower {
+    /// The stream of a seed.
+    pub fn new(seed: u64, now: u64) -> Grower {
+        Grower { prng: Prng::new(seed), now, last_id: 3 }
+    }
+
     /// One command.
     pub fn command(&mut self) -> Vec<Vec<u8>> {
         let list = match self.prng.below(100) {
@@ -236,6 +273,12 @@ impl Grower {
                 "-inf",
             ]),
             // Never the same twice, so that no comparison depends on the very millisecond.
+            "n" => self.id(40),
+            "N" => {
+                self.last_id += 1;
+                format!("{}-{}", self.last_id / 3, self.last_id % 3).into_bytes()
+            }
+            "c" => self.pick(&["alice", "bob", "carl"]),
             "s" => (10_000 + self.prng.below(1_000_000)).to_string().into_bytes(),
             "sss" => (10_000_000 + self.prng.below(1_000_000_000)).to_string().into_bytes(),
             "e" => self.pick(&[
@@ -260,6 +303,17 @@ impl Grower {
                     literal.as_bytes().to_vec()
                 }
             }
+        }
+    }
+
+    /// An id among the last that were given, or not quite one.
+    fn id(&mut self, back: u64) -> Vec<u8> {
+        let at = self.last_id.saturating_sub(self.prng.below(back));
+        match self.prng.below(12) {
+            0 => (at / 3).to_string().into_bytes(),
+            1 => format!("({}-{}", at / 3, at % 3).into_bytes(),
+            2 => self.word("i"),
+            _ => format!("{}-{}", at / 3, at % 3).into_bytes(),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::base::prng::Prng;
 use crate::base::time::Millis;
 use crate::commands::tests::bench::Bench;
 use crate::commands::tests::peer::Peer;
@@ -24,7 +23,7 @@ fn show(words: &[Vec<u8>]) -> String {
 fn the_log_replays_to_the_same_state() {
     for seed in 0..60 {
         let mut bench = Bench::new(seed);
-        let mut grower = Grower { prng: Prng::new(seed ^ 0xabcd), now: bench.now.0 };
+        let mut grower = Grower::new(seed ^ 0xabcd, bench.now.0);
         for step in 0..1500 {
             bench.now = Millis(bench.now.0 + grower.prng.below(400_000));
             grower.now = bench.now.0;
@@ -35,6 +34,7 @@ fn the_log_replays_to_the_same_state() {
                 // Keys that have expired but were not touched since: the log does not know yet.
                 again.now = bench.now;
                 assert_eq!(again.digest(), bench.digest(), "seed {seed} step {step}");
+                assert_eq!(again.streams(), bench.streams(), "seed {seed} step {step}");
             }
         }
         assert!(bench.log.len() > 200, "seed {seed} logged {}", bench.log.len());
@@ -74,6 +74,9 @@ fn comparable(words: &[Vec<u8>], mut reply: Value) -> Value {
             }
             _ => {}
         },
+        // Redis 7.2 and later make a consumer even when it gets nothing, and how the entries lie in
+        // memory is our own matter.
+        b"XINFO" => reply.forget(&["consumers", "radix-tree-keys", "radix-tree-nodes"]),
         b"MEMORY" => {
             if let Value::Integer(bytes) = &mut reply {
                 *bytes = 0;
@@ -121,7 +124,7 @@ fn a_real_server_answers_the_same() {
     for seed in 0..20u64 {
         let mut bench = Bench::new(seed);
         bench.now = Millis(wall_clock());
-        let mut grower = Grower { prng: Prng::new(seed), now: bench.now.0 };
+        let mut grower = Grower::new(seed, bench.now.0);
         for words in [&["FLUSHALL"][..], &["SELECT", "0"]] {
             let words: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
             peer.run(&words);

@@ -19,6 +19,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("sorted sets", include_str!("scripts/zsets.txt")),
     ("geo", include_str!("scripts/geo.txt")),
     ("sets", include_str!("scripts/sets.txt")),
+    ("streams", include_str!("scripts/streams.txt")),
+    ("stream groups", include_str!("scripts/stream_groups.txt")),
 ];
 
 /// One line that is a command.

@@ -12,6 +12,11 @@ use crate::keyspace::keyspace::{Expiry, Settings, WrongType};
 use crate::types::hash::Limits;
 use crate::types::packed::elements;
 use crate::types::set::{Set, SetLimits};
+use crate::types::stream::chunk::Entry;
+use crate::types::stream::group::{Group, Pending};
+use crate::types::stream::id::StreamId;
+use crate::types::stream::parts::StreamBuilding;
+use crate::types::stream::{Exactness, Stream, Trim};
 use crate::types::value::Kind;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +25,8 @@ enum Val {
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
     List(Vec<Vec<u8>>),
     Set(BTreeSet<Vec<u8>>),
+    /// The values of entries, and what is pending for the one consumer of the one group.
+    Stream(BTreeMap<u64, Vec<u8>>, BTreeMap<u64, u64>),
 }
 
 type Name = (u16, Vec<u8>);
@@ -135,8 +142,23 @@ fn of_parts(kind: Kind, parts: &[Vec<u8>]) -> Val {
             set.for_each(|member| assert!(members.insert(member.to_vec())));
             Val::Set(members)
         }
+        Kind::Stream => {
+            let mut building = StreamBuilding::default();
+            parts.iter().for_each(|part| building.push(part).expect("a part of a stream"));
+            of_stream(&building.finish())
+        }
         _ => unreachable!("{kind:?} does not come in parts"),
     }
+}
+
+fn of_stream(stream: &Stream) -> Val {
+    let entries = stream.range(StreamId::MIN, StreamId::MAX);
+    let value = |entry: Entry<'_>| entry.pairs().next().unwrap().1.to_vec();
+    let pending = stream.group(b"g").unwrap().pending().iter();
+    Val::Stream(
+        entries.map(|entry| (entry.id.ms, value(entry))).collect(),
+        pending.map(|(id, one)| (id.ms, one.count)).collect(),
+    )
 }
 
 impl Val {
@@ -146,6 +168,8 @@ impl Val {
             Val::Hash(hash) => hash.len(),
             Val::List(list) => list.len(),
             Val::Set(set) => set.len(),
+            // Its counters are one more part.
+            Val::Stream(entries, _) => entries.len() + 1,
         }
     }
 }
@@ -237,9 +261,10 @@ impl Twin {
                 assert_eq!(self.keys.append(db, &key, &tail), expected);
             }
             35..42 => self.set_range(db, key),
-            42..50 => self.change_hash(db, key),
-            50..58 => self.change_list(db, key),
-            58..66 => self.change_set(db, key),
+            42..48 => self.change_hash(db, key),
+            48..54 => self.change_list(db, key),
+            54..60 => self.change_set(db, key),
+            60..66 => self.change_stream(db, key),
             66..72 => {
                 let there = self.open(&name);
                 self.model.remove(&name);
@@ -476,6 +501,58 @@ impl Twin {
         }
     }
 
+    fn change_stream(&mut self, db: Db, key: Vec<u8>) {
+        let name = (db.0, key.clone());
+        let there = self.open(&name);
+        let empty = Val::Stream(BTreeMap::new(), BTreeMap::new());
+        let held = self.model.get(&name).cloned();
+        let Some((Val::Stream(mut entries, mut pending), deadline)) = held.or(Some((empty, None)))
+        else {
+            assert!(self.keys.stream_mut(db, &key).is_err());
+            assert!(self.keys.stream_or_new(db, &key).is_err());
+            return;
+        };
+        let changes: Vec<_> = (0..1 + self.prng.below(if self.fields > 100 { 300 } else { 8 }))
+            .map(|_| (self.prng.next(), self.prng.below(9), self.value()))
+            .collect();
+        let mut open = self.keys.stream_or_new(db, &key).unwrap();
+        if !there {
+            open.add_group(b"g", Group::default());
+            open.edit_group(b"g", |group| group.add_consumer(b"c", 1, None));
+        }
+        for (dice, what, value) in changes {
+            let last = open.stream().last.ms;
+            let id = StreamId { ms: dice % (last + 2), seq: 0 };
+            match what {
+                0 => assert_eq!(open.delete(id), entries.remove(&id.ms).is_some()),
+                1 => {
+                    let len = entries.len() as u64;
+                    let left = len - len.min(dice % 5);
+                    open.trim(Trim::MaxLen(left), Exactness::Exact);
+                    (left..len).for_each(|_| drop(entries.pop_first()));
+                }
+                2 => {
+                    let gone = open.edit_group(b"g", |group| group.acknowledge(id));
+                    assert_eq!(gone, Some(pending.remove(&id.ms).is_some()));
+                }
+                3 | 4 => {
+                    let one = Pending { consumer: (&b"c"[..]).into(), time: 1, count: dice };
+                    open.edit_group(b"g", |group| group.assign(id, one));
+                    pending.insert(id.ms, dice);
+                }
+                _ => {
+                    let id = StreamId { ms: last + 1, seq: 0 };
+                    open.append(id, [(&b"f"[..], &value[..])].into_iter(), value.len() + 1);
+                    entries.insert(id.ms, value);
+                }
+            }
+        }
+        let value = Val::Stream(entries, pending);
+        assert_eq!(of_stream(open.stream()), value);
+        drop(open);
+        self.model.insert(name, (value, deadline));
+    }
+
     fn swap(&mut self, a: u16, b: u16) {
         self.keys.swap(Db(a), Db(b));
         let swapped = |db| {
@@ -522,6 +599,10 @@ impl Twin {
             Some((Val::List(list), _)) => {
                 assert_eq!(self.keys.kind(db, key), Some(Kind::List));
                 assert!(self.keys.list(db, key).unwrap().unwrap().iter_from(0).eq(&list));
+            }
+            Some((value @ Val::Stream(..), _)) => {
+                assert_eq!(self.keys.kind(db, key), Some(Kind::Stream));
+                assert_eq!(of_stream(self.keys.stream(db, key).unwrap().unwrap()), value);
             }
         }
     }

@@ -153,6 +153,11 @@ impl EntryChunk {
             && pairs.all(|(field, _)| told.bytes() == Some(field))
     }
 
+    /// Bytes of memory that it holds beside itself.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Gives back what was reserved for more entries.
     pub fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
@@ -230,7 +235,7 @@ impl Chunk for EntryChunk {
     }
 
     fn bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.memory()
     }
 
     /// Only chunks that have lost most of their entries are joined: the boundaries of the others

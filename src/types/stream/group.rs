@@ -18,6 +18,7 @@ pub struct Group {
     pub read: Option<u64>,
     pending: Map<StreamId, Pending>,
     consumers: Map<Name, Consumer>,
+    copied: usize,
 }
 
 /// A delivery that was not acknowledged.
@@ -72,6 +73,17 @@ impl Group {
         &self.consumers
     }
 
+    /// What is pending, and the consumers.
+    pub fn into_parts(self) -> (Map<StreamId, Pending>, Map<Name, Consumer>) {
+        (self.pending, self.consumers)
+    }
+
+    /// Bytes that changes have copied since this was last asked, because a clone shares them.
+    pub fn take_copied(&mut self) -> usize {
+        let own = std::mem::take(&mut self.copied);
+        own + self.pending.take_copied() + self.consumers.take_copied()
+    }
+
     /// One consumer.
     pub fn consumer(&self, name: &[u8]) -> Option<&Consumer> {
         self.consumers.get(&Name::from(name))
@@ -109,16 +121,28 @@ impl Group {
             return;
         }
         if let Some(before) = before {
-            self.consumers.edit(&before, |consumer| consumer.pending.remove(&id));
+            self.edit_consumer(&before, |pending| pending.remove(&id));
         }
-        self.consumers.edit(&name, |consumer| consumer.pending.insert(id, ()));
+        self.edit_consumer(&name, |pending| pending.insert(id, ()));
     }
 
     /// Acknowledges a delivery; false when there is none.
     pub fn acknowledge(&mut self, id: StreamId) -> bool {
         let Some(pending) = self.pending.remove(&id) else { return false };
-        self.consumers.edit(&pending.consumer, |consumer| consumer.pending.remove(&id));
+        self.edit_consumer(&pending.consumer, |pending| pending.remove(&id));
         true
+    }
+
+    fn edit_consumer(
+        &mut self,
+        name: &Name,
+        work: impl FnOnce(&mut Map<StreamId, ()>) -> Option<()>,
+    ) {
+        let copied = self.consumers.edit(name, |consumer| {
+            work(&mut consumer.pending);
+            consumer.pending.take_copied()
+        });
+        self.copied += copied.unwrap_or_default();
     }
 }
 
