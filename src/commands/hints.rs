@@ -54,13 +54,15 @@ pub fn in_category(command: &Command, category: &str) -> bool {
         "blocking" => has(Flags::BLOCKING),
         "pubsub" => has(Flags::PUBSUB),
         "dangerous" => has(Flags::ADMIN) || contains(DANGEROUS, command.name),
+        "list" | "set" | "sortedset" if contains(SORTS, command.name) => true,
         _ => group_category(command) == Some(category),
     }
 }
 
 /// The category that follows from what a command is about. A container is about nothing.
 fn group_category(command: &Command) -> Option<&'static str> {
-    if !command.subs.is_empty() && command.name != "command" {
+    let several = contains(SORTS, command.name);
+    if several || !command.subs.is_empty() && command.name != "command" {
         return None;
     }
     if contains(CONNECTION, command.name) || command.name.starts_with("command|") {
@@ -145,6 +147,8 @@ const ACCESS: Lists = &[
     (&["RW delete"], "zrem zremrangebylex zremrangebyrank zremrangebyscore"),
     (&["OW update", "RO access"], "geosearchstore zdiffstore zinterstore zrangestore zunionstore"),
     (&["RO access", "OW update", "OW update"], "georadius georadiusbymember"),
+    (&["RO access", "OW update"], "sort"),
+    (&["RO access"], "sort_ro"),
     // Sets.
     (&["RO"], "scard sismember"),
     (&["RO access"], "sdiff sinter sintercard smembers smismember srandmember sscan sunion"),
@@ -202,7 +206,10 @@ const TIPS: Lists = &[
     (&["nondeterministic_output"], "xadd xautoclaim xclaim xinfo|consumers xpending xtrim"),
 ];
 
-const DANGEROUS: &str = "flushall flushdb info keys lastsave restore role swapdb";
+const DANGEROUS: &str = "flushall flushdb info keys lastsave restore role sort sort_ro swapdb";
+
+/// Of no group's category, but in those of all that they sort.
+const SORTS: &str = "sort sort_ro";
 
 /// Of another group, yet in the category of connections.
 const CONNECTION: &str = "asking command wait waitaof readonly readwrite";

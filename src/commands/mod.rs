@@ -36,6 +36,7 @@ pub mod session;
 pub mod set;
 pub mod set_algebra;
 pub mod set_random;
+pub mod sort;
 pub mod spec;
 pub mod stream;
 pub mod stream_claim;

@@ -73,6 +73,9 @@ pub enum Order {
     Run { items: Vec<(usize, Item)>, proto: Proto, finish: Option<Finish> },
     /// Give the commands that rebuild these keys.
     Export(Vec<(Db, Vec<u8>)>),
+    /// Tell which keys a command looks up that its arguments only describe, over a scratch keyspace
+    /// made by `world`.
+    LookUp { item: Item, world: Vec<(Db, OwnedArgs)> },
     /// Run one command over these keys in a scratch keyspace made by `world`.
     Gather { item: Item, proto: Proto, keys: Vec<(Db, Vec<u8>)>, world: Vec<(Db, OwnedArgs)> },
     /// Give the claim up; after `Check` failed, or when nothing is left to run.
@@ -103,6 +106,8 @@ pub enum Outcome {
     Ran(Vec<(usize, Vec<u8>)>),
     /// To `Export`.
     Exported(Vec<(Db, OwnedArgs)>),
+    /// To `LookUp`.
+    LookedUp(Vec<Vec<u8>>),
     /// To `Gather`: the encoded reply and what changed.
     Gathered { reply: Vec<u8>, changes: Vec<Change> },
     /// To `Leave`.

@@ -9,7 +9,7 @@ use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
     absent, admin, client, command, connection, database, debugging, dump, expire, geo, geo_search,
     hash, hash_random, key, lcs, list, list_move, object, pubsub, scan, set, set_algebra,
-    set_random, stream, stream_claim, stream_group, stream_info, stream_read, string,
+    set_random, sort, stream, stream_claim, stream_group, stream_info, stream_read, string,
     string_number, string_range, transaction, zset, zset_algebra, zset_pop, zset_range,
 };
 use crate::resp::args::Args;
@@ -39,6 +39,7 @@ pub const COMMANDS: &[&[Command]] = &[
     stream_group::ROWS,
     stream_claim::ROWS,
     stream_info::ROWS,
+    sort::ROWS,
     key::ROWS,
     expire::ROWS,
     dump::ROWS,

@@ -38,7 +38,8 @@ pub enum Item<'a> {
         /// What it is, and how large it was at the cut.
         shape: Shape,
     },
-    /// A field of an open hash, or a member of an open set. Each comes once, in no particular order.
+    /// A field of an open hash, or a member of an open set. Each comes once, in no particular
+    /// order.
     Field {
         /// The number of the hash.
         id: u64,

@@ -1,6 +1,7 @@
 //! Where a command runs: a pure function of its row, its arguments and the number of shards.
 
 use crate::base::ids::ShardId;
+use crate::commands::sort;
 use crate::commands::spec::{Across, Command, KeySpec, Merge, Run};
 use crate::commands::table;
 use crate::resp::args::Args;
@@ -58,6 +59,10 @@ fn several(command: &Command, args: Args<'_>, me: ShardId, shards: u16) -> Route
     if !whole {
         // `MSET a 1 b`, `XREAD STREAMS a b 0`: the handler has the error text.
         return Route::One(first);
+    }
+    if sort::follows_patterns(command, args) {
+        // Which keys it looks up is known when its elements are.
+        return Route::Gather;
     }
     if owners.all(|owner| owner == first) {
         return Route::One(first);

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::base::ids::{Db, ShardId};
 use crate::commands::order::Item;
 use crate::commands::session::Watched;
+use crate::commands::sort;
 use crate::commands::spec::{Flags, KeySpec, Merge};
 use crate::commands::table;
 use crate::resp::args::{Args, OwnedArgs};
@@ -24,7 +25,19 @@ pub enum Stage {
     /// Every shard runs its share.
     Run(BTreeMap<ShardId, Share>),
     /// The keys are brought to `home`, which runs the item.
-    Gather { home: ShardId, reply: usize, item: Item, keys: BTreeMap<ShardId, Vec<(Db, Vec<u8>)>> },
+    Gather {
+        /// Who runs it.
+        home: ShardId,
+        /// The number of its reply.
+        reply: usize,
+        /// The command.
+        item: Item,
+        /// Its keys.
+        keys: BTreeMap<ShardId, Vec<(Db, Vec<u8>)>>,
+        /// It looks up keys that its elements name (SORT): first its keys are brought together,
+        /// then those. All shards, so many, are claimed whole.
+        lookups: Option<u16>,
+    },
 }
 
 /// How the client's reply is made of numbered replies.
@@ -222,10 +235,14 @@ impl Program {
                 }
             }
         }
+        let lookups = sort::follows_patterns(item.command, args).then_some(shards);
+        for shard in (0..lookups.unwrap_or(0)).map(ShardId) {
+            self.needs.entry(shard).or_default().whole = true;
+        }
         let reply = self.number();
         self.answers.push(Answer::of(vec![reply], Merge::Same));
         let home = home.unwrap_or_default();
-        self.stages.push(Stage::Gather { home, reply, item, keys });
+        self.stages.push(Stage::Gather { home, reply, item, keys, lookups });
     }
 }
 

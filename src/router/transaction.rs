@@ -28,6 +28,7 @@ use crate::resp::args::OwnedArgs;
 use crate::resp::error::Error;
 use crate::resp::reply::Proto;
 use crate::router::program::{Program, Stage};
+use crate::router::slot::shard_of;
 
 /// What has happened.
 #[derive(Debug)]
@@ -69,6 +70,7 @@ enum State {
     Checking,
     Running,
     Exporting,
+    LookingUp,
     Gathering,
     Settling,
     Acknowledging,
@@ -109,6 +111,8 @@ pub struct Transaction {
     changed: bool,
     refused: Option<Error>,
     world: Vec<(Db, OwnedArgs)>,
+    /// The keys that the present step looks up are known.
+    looked_up: bool,
     replies: Vec<Vec<u8>>,
 }
 
@@ -139,6 +143,7 @@ impl Transaction {
             changed: false,
             refused: None,
             world: Vec::new(),
+            looked_up: false,
             replies,
         }
     }
@@ -279,9 +284,10 @@ impl Transaction {
                 self.world.extend(world);
                 self.waiting -= 1;
                 if self.waiting == 0 {
-                    self.gather(actions);
+                    self.exported(actions);
                 }
             }
+            Outcome::LookedUp(names) => self.export_named(names, actions),
             Outcome::Gathered { reply, changes } => self.gathered(reply, changes, actions),
             Outcome::Left => self.one_done(actions),
             Outcome::Safe => {
@@ -329,12 +335,50 @@ impl Transaction {
         }
     }
 
+    /// The keys of a gathering step are here; those that they name may come next.
+    fn exported(&mut self, actions: &mut Vec<Action>) {
+        match self.program.stages.get(self.stage) {
+            Some(Stage::Gather { home, item, lookups: Some(_), .. }) if !self.looked_up => {
+                self.state = State::LookingUp;
+                let order = Order::LookUp { item: item.clone(), world: self.world.clone() };
+                self.send(*home, order, actions);
+            }
+            _ => self.gather(actions),
+        }
+    }
+
+    /// What a gathering step looks up is brought from wherever it is.
+    fn export_named(&mut self, names: Vec<Vec<u8>>, actions: &mut Vec<Action>) {
+        let Some(Stage::Gather { item, keys, lookups: Some(shards), .. }) =
+            self.program.stages.get(self.stage)
+        else {
+            unreachable!("only a step that looks keys up is told them");
+        };
+        let mut wanted: BTreeMap<ShardId, Vec<(Db, Vec<u8>)>> = BTreeMap::new();
+        for name in names {
+            let (shard, name) = (shard_of(&name, *shards), (item.db, name));
+            if !keys.get(&shard).is_some_and(|keys| keys.contains(&name)) {
+                wanted.entry(shard).or_default().push(name);
+            }
+        }
+        self.state = State::Exporting;
+        self.looked_up = true;
+        self.waiting = wanted.len();
+        if wanted.is_empty() {
+            self.gather(actions);
+        }
+        for (shard, keys) in wanted {
+            self.send(shard, Order::Export(keys), actions);
+        }
+    }
+
     fn gather(&mut self, actions: &mut Vec<Action>) {
         let Some(Stage::Gather { home, item, keys, .. }) = self.program.stages.get(self.stage)
         else {
             unreachable!("only a gathering step exports");
         };
         self.state = State::Gathering;
+        self.looked_up = false;
         let world = std::mem::take(&mut self.world);
         let keys = keys.values().flatten().cloned().collect();
         let order = Order::Gather { item: item.clone(), proto: self.proto, keys, world };

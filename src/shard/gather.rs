@@ -8,6 +8,7 @@
 use crate::base::ids::Db;
 use crate::commands::call::Effect;
 use crate::commands::order::{Change, Item};
+use crate::commands::sort;
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Proto;
 use crate::shard::execute::Request;
@@ -35,13 +36,7 @@ impl Shard {
         keys: Vec<(Db, Vec<u8>)>,
         world: Vec<(Db, OwnedArgs)>,
     ) -> (Vec<u8>, Vec<Change>) {
-        let mut scratch = Shard::new(self.id, self.keys.scratch(), self.prng.next());
-        let mut unread = Vec::new();
-        for (db, args) in &world {
-            let rebuilt = scratch.replay(args.args(), *db, &mut unread);
-            assert!(rebuilt.is_ok(), "a rebuilding command cannot fail: {rebuilt:?}");
-        }
-        scratch.now = self.now;
+        let mut scratch = self.scratch(&world);
         let before: Vec<_> = keys.iter().map(|name| scratch.rebuilt(name)).collect();
         let mut out = Vec::new();
         let effect = scratch.perform(Request::of(item, proto), &mut out);
@@ -57,6 +52,30 @@ impl Shard {
             }
         }
         (out, changes)
+    }
+
+    /// The keys that a command over the given world looks up though its arguments do not name
+    /// them.
+    pub(in crate::shard) fn looked_up(
+        &mut self,
+        item: &Item,
+        world: &[(Db, OwnedArgs)],
+    ) -> Vec<Vec<u8>> {
+        let mut scratch = self.scratch(world);
+        scratch.keys.begin(self.now, self.journal.next());
+        sort::looked_up(&mut scratch.keys, item.db, item.args.args())
+    }
+
+    /// A shard that has only this world.
+    fn scratch(&mut self, world: &[(Db, OwnedArgs)]) -> Shard {
+        let mut scratch = Shard::new(self.id, self.keys.scratch(), self.prng.next());
+        let mut unread = Vec::new();
+        for (db, args) in world {
+            let rebuilt = scratch.replay(args.args(), *db, &mut unread);
+            assert!(rebuilt.is_ok(), "a rebuilding command cannot fail: {rebuilt:?}");
+        }
+        scratch.now = self.now;
+        scratch
     }
 
     /// The commands that rebuild one key; none when it is not there.

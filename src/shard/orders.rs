@@ -82,6 +82,9 @@ impl Shard {
                 self.note_observed(tx);
                 Carried::Answer(Outcome::Exported(world))
             }
+            Order::LookUp { item, world } => {
+                Carried::Answer(Outcome::LookedUp(self.looked_up(&item, &world)))
+            }
             Order::Gather { item, proto, keys, world } => {
                 let (reply, changes) = self.gather(&item, proto, keys, world);
                 Carried::Answer(Outcome::Gathered { reply, changes })

@@ -93,6 +93,8 @@ const CHANGES: &str = "append s x
     spop a 9
     srem a 1 7
     sunionstore new a b
+    sort a store new
+    sort a limit 9 1 store l
     renamenx s new
     restore new 0 DUMPED
     restore s 1000 DUMPED replace
@@ -199,6 +201,7 @@ const READS: &str = "dbsize
     srandmember a -3
     sscan a 0
     sunion a b
+    sort_ro a
     strlen s
     substr t 0 1
     touch s
@@ -273,6 +276,8 @@ const NOTHING: &str = "copy nothing new
     spop nothing 2
     srem a 9
     sunionstore new nothing
+    sort a
+    sort nothing store new
     set s x nx
     set nothing x xx
     setnx s x

@@ -113,6 +113,8 @@ pub const SETS: &[&str] = &[
     "(SINTER|SUNION|SDIFF) +k",
     "(SINTERSTORE|SUNIONSTORE|SDIFFSTORE) k +k",
     "SINTERCARD (1|2|3|i) +k ?(LIMIT i) ?v",
+    "SORT k ?ALPHA ?DESC ?(LIMIT i i) ?(STORE k) ?v",
+    "(SORT|SORT_RO) k BY (key:*|h*->f) ?DESC ?(GET #) ?(GET (key:*|*->f|h*->g|k))",
 ];
 
 pub const STREAMS: &[&str] = &[

@@ -21,6 +21,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("sets", include_str!("scripts/sets.txt")),
     ("streams", include_str!("scripts/streams.txt")),
     ("stream groups", include_str!("scripts/stream_groups.txt")),
+    ("sort", include_str!("scripts/sort.txt")),
 ];
 
 /// One line that is a command.
