@@ -81,6 +81,16 @@ pub async fn every_second(core: Rc<Core>) {
     }
 }
 
+/// Makes everything that was appended before the call durable, and lets every log say that it has
+/// reached a later epoch. Core 0 runs it.
+pub async fn reach(core: &Rc<Core>) {
+    Advance::begin(core).await.advance().await;
+    mark(core).await;
+    for shard in (0..core.shards).map(ShardId) {
+        core.on_async(shard, |core| async move { flush(&core).await }).await;
+    }
+}
+
 /// A record of the present epoch in every log, also in those that nobody writes to: copies of the
 /// logs that are made one after another end at a moment that all of them have reached.
 async fn mark(core: &Rc<Core>) {
@@ -182,7 +192,8 @@ async fn write(core: &Core, job: &WriteJob) -> Result<(), DiskError> {
     }
 }
 
-/// Writes and syncs all that was appended so far.
+/// Writes and syncs all that was appended so far, and closes the segment before the present one:
+/// its last record may be one without units, which no lsn waits for.
 pub async fn flush(core: &Rc<Core>) {
     while write_once(core).await {}
     let target = core.shard.borrow().appended();
@@ -190,7 +201,7 @@ pub async fn flush(core: &Rc<Core>) {
         .shard
         .borrow()
         .log()
-        .is_some_and(|log| log.fault().is_none() && log.durable() < target)
+        .is_some_and(|log| log.fault().is_none() && (log.durable() < target || !log.can_switch()))
     {
         sync(core).await;
         while write_once(core).await {}
