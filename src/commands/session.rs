@@ -170,8 +170,9 @@ pub struct Shell<'a> {
 
 /// What a session command wants of the server.
 ///
-/// `Nothing`, `Close`, `Unwatch`, `Listen` and `Reset` come with the reply already written. For all others nothing
-/// has been written: the server acts, then answers with the function that is named here.
+/// `Nothing`, `Close`, `Unwatch`, `Listen` and `Reset` come with the reply already written. For all
+/// others nothing has been written: the server acts, then answers with the function that is named
+/// here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// Nothing: the reply has been written.

@@ -180,7 +180,8 @@ pub enum KeySpec {
     None,
     /// From argument `first` to `last` (negative: from the end) every `step` arguments.
     At { first: u8, last: i8, step: u8 },
-    /// Argument `count` says how many keys follow it; `target` is one more, before it (ZUNIONSTORE).
+    /// Argument `count` says how many keys follow it; `target` is one more, before it
+    /// (ZUNIONSTORE).
     Counted { target: Option<u8>, count: u8 },
     /// The first argument, and what follows the last STORE or STOREDIST from argument `from` on.
     Stored { from: u8 },

@@ -160,10 +160,6 @@ enum Told {
 }
 
 impl Told {
-    fn of(just_id: bool) -> Told {
-        if just_id { Told::Ids } else { Told::Entries }
-    }
-
     fn write(self, reply: &mut Reply<'_>, stream: &Stream, id: StreamId) {
         match self {
             Told::Ids => write_id(reply, id),
@@ -188,7 +184,8 @@ fn xclaim(call: &mut Call<'_>) -> Result<Effect, Error> {
     let min_idle = integer(args.at(4)).map_err(|_| Error::XCLAIM_MIN_IDLE)?.max(0) as u64;
     let ids: Vec<StreamId> = args.from(5).iter().map_while(|arg| strict_id(arg).ok()).collect();
     let options = Options::read(args.from(5 + ids.len()), now)?;
-    let (time, told) = (options.delivered(now), Told::of(options.just_id));
+    let (time, told) =
+        (options.delivered(now), if options.just_id { Told::Ids } else { Told::Entries });
     let mut outcome = Outcome::default();
     let (mut body, mut count) = (Vec::new(), 0);
     let mut out = Reply::new(&mut body, call.reply.proto());

@@ -6,7 +6,6 @@
 
 use crate::base::ids::Db;
 use crate::base::table::Place;
-use crate::config::values::EvictionPolicy;
 use crate::keyspace::keyspace::Keyspace;
 
 /// Keys that are remembered as candidates.
@@ -22,42 +21,45 @@ pub struct Candidate {
     key: Box<[u8]>,
 }
 
-/// Which keys a policy may remove.
+/// Which keys may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Among {
+pub enum Among {
+    /// Any.
     All,
+    /// Those with a deadline.
     WithDeadline,
 }
 
-/// By what it chooses.
+/// Which of them goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
+pub enum By {
+    /// The one whose last access is the longest ago.
     Idleness,
+    /// The one with the lowest count of accesses.
     Rarity,
+    /// The one with the nearest deadline.
     Deadline,
+    /// Any.
     Chance,
 }
 
-/// What a policy says; nothing when it removes nothing.
-fn meaning(policy: EvictionPolicy) -> Option<(Among, By)> {
-    Some(match policy {
-        EvictionPolicy::AllKeysLru => (Among::All, By::Idleness),
-        EvictionPolicy::AllKeysLfu => (Among::All, By::Rarity),
-        EvictionPolicy::AllKeysRandom => (Among::All, By::Chance),
-        EvictionPolicy::VolatileLru => (Among::WithDeadline, By::Idleness),
-        EvictionPolicy::VolatileLfu => (Among::WithDeadline, By::Rarity),
-        EvictionPolicy::VolatileRandom => (Among::WithDeadline, By::Chance),
-        EvictionPolicy::VolatileTtl => (Among::WithDeadline, By::Deadline),
-        EvictionPolicy::NoEviction => return None,
-    })
+/// How keys are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Eviction {
+    /// Which may go.
+    pub among: Among,
+    /// Which goes first.
+    pub by: By,
+    /// Keys that are looked at for each that goes.
+    pub samples: usize,
 }
 
 impl Keyspace {
-    /// Removes the key that the policy spares least, after looking at `samples` keys of each
-    /// database; nothing when there is none that it may remove. The removal has to be logged as DEL
-    /// with the next lsn, beginning with the one given to `begin`.
-    pub fn evict(&mut self, policy: EvictionPolicy, samples: usize) -> Option<(Db, Box<[u8]>)> {
-        let (among, by) = meaning(policy)?;
+    /// Removes the key that deserves it most, after looking at some of each database; nothing when
+    /// there is none that may go. The removal has to be logged as DEL with the next lsn, beginning
+    /// with the one given to `begin`.
+    pub fn evict(&mut self, eviction: Eviction) -> Option<(Db, Box<[u8]>)> {
+        let Eviction { among, by, samples } = eviction;
         for number in 0..self.databases() {
             self.sample(Db(number), among, by, samples);
         }
@@ -181,36 +183,37 @@ mod tests {
 
     #[test]
     fn each_policy_removes_what_it_may_until_nothing_is_left() {
-        for (policy, left) in [
-            (EvictionPolicy::AllKeysLru, 0),
-            (EvictionPolicy::AllKeysLfu, 0),
-            (EvictionPolicy::AllKeysRandom, 0),
-            (EvictionPolicy::VolatileLru, 200),
-            (EvictionPolicy::VolatileLfu, 200),
-            (EvictionPolicy::VolatileRandom, 200),
-            (EvictionPolicy::VolatileTtl, 200),
-            (EvictionPolicy::NoEviction, 300),
+        for (among, by, left) in [
+            (Among::All, By::Idleness, 0),
+            (Among::All, By::Rarity, 0),
+            (Among::All, By::Chance, 0),
+            (Among::WithDeadline, By::Idleness, 200),
+            (Among::WithDeadline, By::Rarity, 200),
+            (Among::WithDeadline, By::Chance, 200),
+            (Among::WithDeadline, By::Deadline, 200),
         ] {
-            let lfu = [EvictionPolicy::AllKeysLfu, EvictionPolicy::VolatileLfu].contains(&policy);
-            let mut keys = filled(if lfu { Policy::Lfu } else { Policy::Lru }, 300);
+            let policy = if by == By::Rarity { Policy::Lfu } else { Policy::Lru };
+            let mut keys = filled(policy, 300);
+            let eviction = Eviction { among, by, samples: 5 };
             let removed: Vec<u64> =
-                std::iter::from_fn(|| keys.evict(policy, 5)).map(number).collect();
-            assert_eq!(keys.len(DB), left, "{policy:?}");
-            assert_eq!(removed.len() as u64, 300 - left as u64, "{policy:?}");
-            assert!(left == 0 || removed.iter().all(|n| n % 3 == 0), "{policy:?}");
+                std::iter::from_fn(|| keys.evict(eviction)).map(number).collect();
+            assert_eq!(keys.len(DB), left, "{eviction:?}");
+            assert_eq!(removed.len() as u64, 300 - left as u64, "{eviction:?}");
+            assert!(left == 0 || removed.iter().all(|n| n % 3 == 0), "{eviction:?}");
             keys.database(DB).table.recount();
         }
     }
 
     #[test]
     fn the_oldest_go_first_mostly() {
-        for policy in [EvictionPolicy::AllKeysLru, EvictionPolicy::VolatileTtl] {
+        for (among, by) in [(Among::All, By::Idleness), (Among::WithDeadline, By::Deadline)] {
+            let eviction = Eviction { among, by, samples: 5 };
             let mut keys = filled(Policy::Lru, 3000);
             let removed: Vec<u64> =
-                (0..300).map(|_| number(keys.evict(policy, 5).unwrap())).collect();
+                (0..300).map(|_| number(keys.evict(eviction).unwrap())).collect();
             let mean = removed.iter().sum::<u64>() as f64 / 300.0;
             // Chance would give 1500; the very oldest would give 150 (450 of every third).
-            assert!(mean < 600.0, "{policy:?} {mean}");
+            assert!(mean < 600.0, "{eviction:?} {mean}");
         }
     }
 
@@ -218,8 +221,9 @@ mod tests {
     fn memory_comes_back_as_keys_go() {
         let mut keys = filled(Policy::Lru, 20_000);
         let before = keys.memory();
+        let eviction = Eviction { among: Among::All, by: By::Chance, samples: 5 };
         for _ in 0..10_000 {
-            keys.evict(EvictionPolicy::AllKeysRandom, 5).unwrap();
+            keys.evict(eviction).unwrap();
         }
         let after = keys.memory();
         assert!(after.data < before.data / 10 * 8, "{before:?} {after:?}");

@@ -15,7 +15,6 @@ use std::task::{Poll, Waker};
 use crate::base::ids::{Lsn, ShardId};
 use crate::commands::order::{Envelope, Item, Outcome, Response, Step};
 use crate::commands::session::Watched;
-use crate::config::values::EvictionPolicy;
 use crate::observe::events::Events;
 use crate::observe::slowlog::SlowLog;
 use crate::persist::manifest::End;
@@ -32,6 +31,7 @@ use crate::server::mesh::{Answer, Port, ticket};
 use crate::server::meter::{Last, Meter};
 use crate::server::requests::Requests;
 use crate::server::saver::Saver;
+use crate::server::settings;
 use crate::server::shared::{Settings, Shared};
 use crate::server::signal::{Crowd, Pauses, Signal};
 use crate::server::stream::Net;
@@ -40,7 +40,7 @@ use crate::shard::gate::Release;
 use crate::shard::locks::{Claim, Ticket};
 use crate::shard::orders::{Carried, Ending};
 use crate::shard::shard::Shard;
-use crate::shard::upkeep::{Eviction, Supply};
+use crate::shard::upkeep::Supply;
 
 /// Something for a core to do that is rare enough to travel as a function.
 pub type Task = Box<dyn FnOnce(&Rc<Core>) + Send>;
@@ -335,13 +335,12 @@ impl Core {
         result
     }
 
-    /// Compares the data of all shards with maxmemory, and gives up a slice of this one's keys where
-    /// that has to be and may be.
+    /// Compares the data of all shards with maxmemory, and gives up a slice of this one's keys
+    /// where that has to be and may be.
     pub fn relieve(&self) -> Relief {
         let (most, eviction) = {
             let config = &self.settings.borrow().config;
-            let samples = config.maxmemory_samples as usize;
-            (config.maxmemory, Eviction { policy: config.maxmemory_policy, samples })
+            (config.maxmemory, settings::eviction(config))
         };
         if most == 0 {
             return Relief::Fits;
@@ -350,9 +349,7 @@ impl Core {
         if over == 0 {
             return Relief::Fits;
         }
-        if eviction.policy == EvictionPolicy::NoEviction {
-            return Relief::Full;
-        }
+        let Some(eviction) = eviction else { return Relief::Full };
         let share = over.div_ceil(u64::from(self.shards));
         let share = usize::try_from(share).unwrap_or(usize::MAX);
         let supply = self.run(|shard| shard.evict(eviction, share));

@@ -1,11 +1,11 @@
-//! Messages to clients that they did not ask for: from a publisher to the subscribers of all cores,
-//! and from a client's mailbox to its socket.
+//! Messages to clients that they did not ask for: from a publisher to the subscribers of all
+//! cores, and from a client's mailbox to its socket.
 //!
 //! A core hands a message to its own subscribers at once and sends it to every other core that has
-//! any; what one core sends another keeps its order, so what one publisher says arrives in the order
-//! in which it said it. The subscriber's mailbox takes the encoded bytes; its connection's task
-//! writes them between two batches of replies, so that a message never overtakes a reply that was
-//! made before it.
+//! any; what one core sends another keeps its order, so what one publisher says arrives in the
+//! order in which it said it. The subscriber's mailbox takes the encoded bytes; its connection's
+//! task writes them between two batches of replies, so that a message never overtakes a reply that
+//! was made before it.
 
 use std::io;
 use std::rc::Rc;

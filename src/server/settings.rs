@@ -7,6 +7,7 @@ use crate::commands::admin::Saving;
 use crate::config::Config;
 use crate::config::runtime::SetRefused;
 use crate::config::values::{EvictionPolicy, Fsync};
+use crate::keyspace::evict::{Among, By, Eviction};
 use crate::keyspace::keyspace::Policy;
 use crate::resp::error::Error;
 use crate::server::aof;
@@ -120,6 +121,21 @@ pub fn access_policy(config: &Config) -> Policy {
         EvictionPolicy::VolatileLfu | EvictionPolicy::AllKeysLfu => Policy::Lfu,
         _ => Policy::Lru,
     }
+}
+
+/// How keys are chosen when memory is short; nothing when none goes.
+pub fn eviction(config: &Config) -> Option<Eviction> {
+    let (among, by) = match config.maxmemory_policy {
+        EvictionPolicy::AllKeysLru => (Among::All, By::Idleness),
+        EvictionPolicy::AllKeysLfu => (Among::All, By::Rarity),
+        EvictionPolicy::AllKeysRandom => (Among::All, By::Chance),
+        EvictionPolicy::VolatileLru => (Among::WithDeadline, By::Idleness),
+        EvictionPolicy::VolatileLfu => (Among::WithDeadline, By::Rarity),
+        EvictionPolicy::VolatileRandom => (Among::WithDeadline, By::Chance),
+        EvictionPolicy::VolatileTtl => (Among::WithDeadline, By::Deadline),
+        EvictionPolicy::NoEviction => return None,
+    };
+    Some(Eviction { among, by, samples: config.maxmemory_samples as usize })
 }
 
 /// CONFIG REWRITE.

@@ -153,7 +153,8 @@ impl Shared {
         self.memory.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum()
     }
 
-    /// So many subscriptions are there on a core; said before the subscriber is told that it is one.
+    /// So many subscriptions are there on a core; said before the subscriber is told that it is
+    /// one.
     pub fn publish_subscriptions(&self, shard: ShardId, count: usize) {
         if let Some(place) = self.subscriptions.get(shard.index()) {
             place.store(count, Ordering::SeqCst);

@@ -3,7 +3,7 @@
 
 use crate::base::ids::{Db, Epoch};
 use crate::base::time::Millis;
-use crate::config::values::EvictionPolicy;
+use crate::keyspace::evict::Eviction;
 use crate::limits::{EVICT_SLICE, EXPIRE_SLICE, FREE_SLICE};
 use crate::resp::args::OwnedArgs;
 use crate::shard::shard::{Shard, Writes};
@@ -15,15 +15,6 @@ pub enum ActiveExpire {
     On,
     /// They stay until a write finds them.
     Off,
-}
-
-/// What maxmemory-policy and maxmemory-samples say.
-#[derive(Clone, Copy, Debug)]
-pub struct Eviction {
-    /// Which keys go.
-    pub policy: EvictionPolicy,
-    /// Keys that are looked at for each.
-    pub samples: usize,
 }
 
 /// Whether a shard has keys that may go.
@@ -48,7 +39,7 @@ impl Shard {
             if self.keys.memory().data.saturating_add(bytes) <= before {
                 break;
             }
-            let Some((db, key)) = self.keys.evict(eviction.policy, eviction.samples) else {
+            let Some((db, key)) = self.keys.evict(eviction) else {
                 return Supply::None;
             };
             self.counters.evicted_keys += 1;

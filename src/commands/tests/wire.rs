@@ -65,7 +65,8 @@ impl Value {
     /// Makes the values null that follow these names, at any depth.
     pub fn forget(&mut self, names: &[&str]) {
         let (Value::Array(values) | Value::Map(values) | Value::Set(values)) = self else { return };
-        let named = |value: &Value| matches!(value, Value::Bulk(text) if names.iter().any(|name| name.as_bytes() == text));
+        let is = |text: &[u8]| names.iter().any(|name| name.as_bytes() == text);
+        let named = |value: &Value| matches!(value, Value::Bulk(text) if is(text));
         let after: Vec<bool> = values.iter().map(named).collect();
         for (value, named) in values.iter_mut().skip(1).zip(after) {
             if named { *value = Value::Null } else { value.forget(names) }

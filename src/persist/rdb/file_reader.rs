@@ -1,7 +1,8 @@
 //! Reads a file in Redis' format (`dump.rdb`), block by block:
 //!
 //! ```text
-//! file  = "REDIS", 4 digits (version 1 to 12), items, 0xff, [5 and later] Jones CRC-64 or 0 (8 bytes)
+//! file  = "REDIS", 4 digits (version 1 to 12), items, 0xff,
+//!         [5 and later] Jones CRC-64 or 0 (8 bytes)
 //! item  = 0xfa name, value                   about the file
 //!       | 0xfe number                        the database of what follows
 //!       | 0xfb keys, deadlines               how many are to come, about

@@ -14,9 +14,9 @@
 //! f1, f2, f3, f4                  a number of 2, 3, 4 or 8 bytes, signed, little endian
 //! ```
 //!
-//! A *ziplist* is valid if and only if it is: 4 bytes of its own length, 4 bytes of an offset inside
-//! it (of its last element; not used here), 2 bytes of the number of elements (or 65535), elements,
-//! 0xff; where an element is the length of the one before it (a byte, or 0xfe and 4
+//! A *ziplist* is valid if and only if it is: 4 bytes of its own length, 4 bytes of an offset
+//! inside it (of its last element; not used here), 2 bytes of the number of elements (or 65535),
+//! elements, 0xff; where an element is the length of the one before it (a byte, or 0xfe and 4
 //! bytes), a code, and its data.
 //!
 //! ```text

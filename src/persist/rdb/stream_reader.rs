@@ -11,9 +11,9 @@
 //!
 //! The 16 bytes before a listpack are the id that those of its entries are told from. The listpack
 //! begins with the number of entries, that of deleted ones, the number of fields and their names,
-//! and 0. An entry is: flags (1: deleted; 2: with those names), what to add to the id (two numbers),
-//! unless flag 2 is set the number of fields, names and values (else only values), and the number
-//! of elements that it takes without this last one.
+//! and 0. An entry is: flags (1: deleted; 2: with those names), what to add to the id (two
+//! numbers), unless flag 2 is set the number of fields, names and values (else only values), and
+//! the number of elements that it takes without this last one.
 //!
 //! Valid if and only if entries come in the order of their ids, their number is right, names of
 //! groups and of consumers within a group occur once, and every pending entry has one consumer.

@@ -1,3 +1,5 @@
+//! Sorted sets against a plain map and a sorted list.
+
 use super::*;
 use crate::base::prng::Prng;
 use crate::types::zset::range::{Lex, LexRange, Limit, ScoreRange};
