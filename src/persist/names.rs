@@ -5,6 +5,7 @@
 //! 000042/shard-000.snapshot         base of a shard
 //! 000042/shard-000.base.aof         base as RESP commands
 //! 000042/shard-000.000007.aof       segment
+//! 000042/shard-000.000007.aof.tmp   copy of a segment that is to take its place
 //! 000041/MANIFEST                   copy of the manifest of a retained generation
 //! ```
 //!
@@ -52,6 +53,8 @@ pub enum Name {
     TextBase(Generation, ShardId),
     /// `000042/shard-000.000007.aof`
     Segment(Generation, ShardId, u64),
+    /// `000042/shard-000.000007.aof.tmp`
+    Copy(Generation, ShardId, u64),
 }
 
 /// What becomes of a path at start or after a checkpoint.
@@ -88,6 +91,11 @@ pub fn segment(generation: Generation, shard: ShardId, number: u64) -> String {
 /// `shard-000.000007.aof`
 pub fn segment_file(shard: ShardId, number: u64) -> String {
     format!("shard-{:03}.{number:06}.aof", shard.0)
+}
+
+/// `000042/shard-000.000007.aof.tmp`: what replaces this segment by being renamed.
+pub fn copy_of(segment: &str) -> String {
+    format!("{segment}.tmp")
 }
 
 /// `000041/MANIFEST`
@@ -127,7 +135,10 @@ fn parse_file(generation: Generation, file: &str) -> Option<Name> {
     let name = match rest {
         "snapshot" => Name::Snapshot(generation, shard),
         "base.aof" => Name::TextBase(generation, shard),
-        _ => Name::Segment(generation, shard, number(rest.strip_suffix(".aof")?)?),
+        _ => match rest.strip_suffix(".tmp") {
+            Some(rest) => Name::Copy(generation, shard, number(rest.strip_suffix(".aof")?)?),
+            None => Name::Segment(generation, shard, number(rest.strip_suffix(".aof")?)?),
+        },
     };
     // The shard's digits have one form only.
     let exact = file.get(..10).is_some_and(|start| start == format!("shard-{:03}.", shard.0));
@@ -146,7 +157,7 @@ pub fn fate(path: &str, manifest: Option<&Manifest>) -> Fate {
     let Some(manifest) = manifest else { return Fate::Keep };
     let keep = match name {
         Name::Manifest | Name::Lock | Name::LostCut => true,
-        Name::ManifestTmp | Name::Import => false,
+        Name::ManifestTmp | Name::Import | Name::Copy(..) => false,
         Name::Directory(generation) => {
             let within = directory(generation) + "/";
             manifest.generation == generation
@@ -183,6 +194,7 @@ mod tests {
             (snapshot(g, s), Name::Snapshot(g, s)),
             (text_base(g, s), Name::TextBase(g, s)),
             (segment(g, s, 7), Name::Segment(g, s, 7)),
+            (copy_of(&segment(g, s, 7)), Name::Copy(g, s, 7)),
             (segment(g, ShardId(255), 7_654_321), Name::Segment(g, ShardId(255), 7_654_321)),
         ] {
             assert_eq!(parse(&text), Some(name), "{text}");

@@ -34,9 +34,11 @@ use rustix::process::{getpid, setpriority_process};
 use rustix::thread::{gettid, sched_getaffinity, sched_setaffinity};
 
 use crate::limits::{DISK_BLOCK, DISK_WRITE_MAX};
+use crate::persist::recovery::Replay;
 use crate::server::elsewhere;
 use crate::server::mesh::ticket;
 use crate::server::requests::Requests;
+use crate::server::rewrite::{self, Again};
 
 /// What was attempted on which path, and what the kernel said.
 #[derive(Debug)]
@@ -448,6 +450,13 @@ fn step_back() {
     if let Ok(all) = sched_getaffinity(Some(getpid())) {
         let _ = sched_setaffinity(None, &all);
     }
+}
+
+/// Makes durable what is kept of a segment (server/rewrite.rs).
+pub async fn write_again(directory: &Path, replay: &Replay) -> Result<Again, DiskError> {
+    let (directory, replay) = (directory.to_owned(), replay.clone());
+    let done = pool(move || rewrite::write_again(&directory, &replay)).await;
+    done.map_err(|(path, source)| DiskError { action: "make durable", path, source })
 }
 
 /// Runs blocking work on the executor's pool.

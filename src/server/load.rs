@@ -24,6 +24,7 @@ use crate::server::import;
 use crate::server::log;
 use crate::server::recover::{self, Found};
 use crate::server::reshard;
+use crate::server::rewrite::Again;
 use crate::server::settings::{access_policy, hash_limits, set_limits, stream_nodes, zset_limits};
 use crate::shard::fill::{self, BaseFill, LogFill};
 use crate::shard::shard::Shard;
@@ -207,11 +208,11 @@ pub async fn finish(core: &Rc<Core>, found: &Found) -> Result<(), String> {
     }
     let directory = core.database.directory.clone();
     if let Some((_, plan)) = &found.old {
-        sync_kept(core, plan).await?;
         let cuts: Vec<_> = plan.shards.iter().flat_map(|shard| shard.cuts.clone()).collect();
         recover::keep_cuts(&directory, &cuts).map_err(|error| {
             format!("cannot keep what recovery cuts off in {}: {error}", names::LOST_CUT)
         })?;
+        sync_kept(core, plan).await?;
     }
     loaded(core);
     core.on_all(crate::server::settings::apply).await;
@@ -234,28 +235,16 @@ pub async fn finish(core: &Rc<Core>, found: &Found) -> Result<(), String> {
 }
 
 /// What is kept of the old log may so far be in the page cache alone, and even count as clean
-/// there: so what is doubtful is written once more, in place, before it is synced.
+/// there (server/rewrite.rs).
 async fn sync_kept(core: &Core, plan: &Plan) -> Result<(), String> {
     for replay in plan.shards.iter().flat_map(|shard| &shard.replay) {
-        write_again(core, replay).await.map_err(|error| error.to_string())?;
+        let directory = &core.database.directory;
+        let done = disk::write_again(directory, replay).await;
+        if done.map_err(|error| error.to_string())? == Again::Anew {
+            log::warning(format!("{}: not on the disk as it was, copied", replay.path));
+        }
     }
     Ok(())
-}
-
-async fn write_again(core: &Core, replay: &Replay) -> Result<(), DiskError> {
-    let file = File::open(&core.database.directory.join(&replay.path), Open::Write).await?;
-    let (mut block, mut at) = (Vec::with_capacity(DISK_BLOCK), replay.doubtful);
-    while at < replay.end.length {
-        let left = usize::try_from(replay.end.length - at).unwrap_or(DISK_BLOCK);
-        block = file.read_at(block, at, left.min(DISK_BLOCK)).await?;
-        if block.is_empty() {
-            break;
-        }
-        let count = block.len() as u64;
-        block = file.write_all_at(&core.requests, block, at).await?;
-        at += count;
-    }
-    file.sync_data(&core.requests).await
 }
 
 fn progress(core: &Core) {

@@ -34,6 +34,7 @@ pub mod reload;
 pub mod requests;
 pub mod reshard;
 pub mod retain;
+pub mod rewrite;
 pub mod ring;
 pub mod saver;
 pub mod settings;

@@ -43,12 +43,14 @@ pub enum Bug {
     ReplayTwice,
     /// A base is committed before it is synced.
     BaseNotSynced,
+    /// A start writes what is doubtful again, and believes the sync.
+    TrustRewrite,
     /// The files of the old generation go before the new manifest is there.
     TidyBeforeCommit,
 }
 
 /// All of them.
-pub const BUGS: [Bug; 21] = [
+pub const BUGS: [Bug; 22] = [
     Bug::SkipSync,
     Bug::AckBeforeWrite,
     Bug::DurableAtCompletion,
@@ -70,4 +72,5 @@ pub const BUGS: [Bug; 21] = [
     Bug::ReplayTwice,
     Bug::BaseNotSynced,
     Bug::TidyBeforeCommit,
+    Bug::TrustRewrite,
 ];

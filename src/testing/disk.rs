@@ -3,7 +3,9 @@
 //!
 //! What is written is durable after `sync_data` of the file (what had been written when the sync
 //! was *submitted*), a name after `sync_dir` of its directory. A power cut keeps any part of the
-//! rest, torn at 512 bytes.
+//! rest, torn at 512 bytes. What a failed sync was for is never durable in its place: the next sync
+//! succeeds without writing it, and new blocks whose first write failed stay zeros whatever is
+//! written to them later (ext4 does both).
 
 use std::collections::BTreeMap;
 
@@ -76,6 +78,8 @@ struct File {
     live: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Write>,
+    /// Ranges of new blocks whose first write failed.
+    spoiled: Vec<(usize, usize)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +166,8 @@ impl Disk {
                 let bytes = self.files.get(id.0).map(|file| file.survivor(loss, prng));
                 let bytes = bytes.unwrap_or_default();
                 *id = FileId(disk.files.len());
-                disk.files.push(File { live: bytes.clone(), durable: bytes, unsynced: Vec::new() });
+                let live = bytes.clone();
+                disk.files.push(File { live, durable: bytes, ..File::default() });
             }
         }
         disk.live = names.clone();
@@ -269,14 +274,14 @@ impl Disk {
         }
         let Some(file) = self.files.get_mut(sync.file.0) else { return Err(Failure::Missing) };
         if result.is_err() {
-            file.unsynced.iter_mut().for_each(|write| write.abandoned = true);
+            file.spoil();
             return result;
         }
-        let File { durable, unsynced, .. } = file;
+        let File { durable, unsynced, spoiled, .. } = file;
         unsynced.retain(|write| {
             let covered = write.number <= sync.upto && !write.abandoned;
             if covered {
-                put(durable, write.offset, &write.bytes);
+                put_sound(durable, write.offset, &write.bytes, spoiled);
             }
             !covered
         });
@@ -338,6 +343,17 @@ impl Disk {
         }
     }
 
+    /// What the device holds of a file whose writes have been synced, page cache or not.
+    pub fn read_device(&mut self, path: &str) -> Result<Vec<u8>, Failure> {
+        self.whole()?;
+        match self.live.get(path) {
+            Some(Node::File(id)) => {
+                Ok(self.files.get(id.0).map(|file| file.durable.clone()).unwrap_or_default())
+            }
+            _ => Err(Failure::Missing),
+        }
+    }
+
     /// Every path with its length.
     pub fn list(&mut self) -> Result<BTreeMap<String, u64>, Failure> {
         self.whole()?;
@@ -378,6 +394,18 @@ impl Change {
 }
 
 impl File {
+    /// A sync failed: what it was for is given up, in its place for ever.
+    fn spoil(&mut self) {
+        let known = self.durable.len();
+        for write in &mut self.unsynced {
+            write.abandoned = true;
+            let end = write.offset + write.bytes.len();
+            if end > known {
+                self.spoiled.push((write.offset.max(known), end));
+            }
+        }
+    }
+
     /// What a power cut leaves of it.
     fn survivor(&self, loss: Loss, prng: &mut Prng) -> Vec<u8> {
         let mut bytes = self.durable.clone();
@@ -391,7 +419,7 @@ impl File {
                 let part = part.unwrap_or_default();
                 at += part.len();
                 if loss == Loss::Nothing || (loss == Loss::Some && prng.chance(1, 2)) {
-                    put(&mut bytes, start, part);
+                    put_sound(&mut bytes, start, part, &self.spoiled);
                 }
             }
         }
@@ -409,6 +437,18 @@ fn put(bytes: &mut Vec<u8>, offset: usize, part: &[u8]) {
     }
     if let Some(place) = bytes.get_mut(offset..end) {
         place.copy_from_slice(part);
+    }
+}
+
+/// The same, but spoiled places become zeros.
+fn put_sound(bytes: &mut Vec<u8>, offset: usize, part: &[u8], spoiled: &[(usize, usize)]) {
+    put(bytes, offset, part);
+    let end = offset + part.len();
+    for (from, to) in spoiled {
+        let (from, to) = ((*from).max(offset), (*to).min(end));
+        if let Some(place) = bytes.get_mut(from..to.max(from)) {
+            place.fill(0);
+        }
     }
 }
 
@@ -451,6 +491,11 @@ mod tests {
         assert_eq!(disk.sync_data(file), Err(Failure::Io));
         assert_eq!(disk.sync_data(file), Ok(()));
         assert_eq!(disk.crash(Loss::All, &mut Prng::new(1)).read("a").unwrap(), b"");
+        disk.write(file, 0, b"again").unwrap();
+        assert_eq!(disk.sync_data(file), Ok(()));
+        assert_eq!(disk.read("a").unwrap(), b"again");
+        assert_eq!(disk.read_device("a").unwrap(), b"\0\0\0\0n");
+        assert_eq!(disk.crash(Loss::Nothing, &mut Prng::new(1)).read("a").unwrap(), b"\0\0\0\0n");
         disk.plan(disk.operations() + 1, Fault::Short);
         assert_eq!(disk.write(file, 0, b"1234"), Ok(2));
         disk.plan(disk.operations() + 1, Fault::Die);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::base::ids::Lsn;
 use crate::router::slot::shard_of;
-use crate::testing::model::{Change, Model, Name, Words};
+use crate::testing::model::{Change, Model, Name, Value, Words};
 
 /// One request: a command, or several as MULTI.
 #[derive(Clone, Debug)]
@@ -214,6 +214,7 @@ fn names(db: u16, words: &Words, reply: &[u8]) -> Vec<Name> {
     let all = match words[0].as_slice() {
         b"RENAME" if reply.starts_with(b"-") => words.iter().skip(1).take(1).collect(),
         b"MSET" => words.iter().skip(1).step_by(2).collect(),
+        b"LMOVE" => words.iter().skip(1).take(2).collect(),
         b"DEL" | b"RENAME" => words.iter().skip(1).collect(),
         b"FLUSHALL" => Vec::new(),
         _ => words.iter().skip(1).take(1).collect::<Vec<_>>(),
@@ -245,12 +246,18 @@ fn short(bytes: &[u8]) -> String {
 fn show_state(model: &Model, now: u64) -> String {
     let alive = model.alive(now);
     let keys = alive.iter().map(|((db, key), entry)| {
+        let pairs = |fields: &mut dyn Iterator<Item = (&Vec<u8>, String)>| {
+            let pairs: Vec<_> = fields.map(|(f, v)| (short(f), v)).collect();
+            format!("{pairs:?}")
+        };
         let value = match &entry.value {
-            crate::testing::model::Value::Str(bytes) => short(bytes),
-            crate::testing::model::Value::Hash(fields) => format!(
-                "{:?}",
-                fields.iter().map(|(f, v)| (short(f), short(v))).collect::<Vec<_>>()
-            ),
+            Value::Str(bytes) => short(bytes),
+            Value::Hash(fields) => pairs(&mut fields.iter().map(|(f, v)| (f, short(v)))),
+            Value::List(elements) => {
+                let elements: Vec<_> = elements.iter().map(|element| short(element)).collect();
+                format!("{elements:?}")
+            }
+            Value::Zset(members) => pairs(&mut members.iter().map(|(m, s)| (m, s.to_string()))),
         };
         let key = short(key);
         format!("{db}/{key}={value}{}", entry.deadline.map_or(String::new(), |d| format!("@{d}")))

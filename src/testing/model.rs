@@ -1,6 +1,6 @@
-//! The oracle: one map of strings and hashes with deadlines, so dull that it cannot be wrong.
+//! The oracle: one map of values with deadlines, so dull that it cannot be wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A database and a key.
 pub type Name = (u16, Vec<u8>);
@@ -15,6 +15,10 @@ pub enum Value {
     Str(Vec<u8>),
     /// A hash.
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    /// A list.
+    List(VecDeque<Vec<u8>>),
+    /// A sorted set whose scores are integers.
+    Zset(BTreeMap<Vec<u8>, i64>),
 }
 
 /// A value and its deadline.
@@ -98,7 +102,7 @@ impl Model {
             }
             b"GET" => match self.entry(now, &name).map(|entry| &entry.value) {
                 Some(Value::Str(bytes)) => bulk(bytes),
-                Some(Value::Hash(_)) => WRONG_TYPE.to_vec(),
+                Some(_) => WRONG_TYPE.to_vec(),
                 None => b"$-1\r\n".to_vec(),
             },
             b"INCR" => self.incr(now, name, 1),
@@ -112,6 +116,11 @@ impl Model {
                 }
                 integer(gone)
             }
+            b"RPUSH" => self.rpush(now, name, word(2)),
+            b"LPOP" => self.lpop(now, &name),
+            b"LMOVE" => self.lmove(now, &name, (db, word(2))),
+            b"ZADD" => self.zadd(now, name, number(&word(2)), word(3)),
+            b"ZREM" => self.zrem(now, &name, &word(2)),
             b"HSET" => self.hset(now, name, word(2), word(3)),
             b"HDEL" => self.hdel(now, name, &word(2)),
             b"RENAME" => match self.entry(now, &name).cloned() {
@@ -157,7 +166,7 @@ impl Model {
         };
         match &mut entry.value {
             Value::Hash(fields) => integer(i64::from(fields.insert(field, value).is_none())),
-            Value::Str(_) => WRONG_TYPE.to_vec(),
+            _ => WRONG_TYPE.to_vec(),
         }
     }
 
@@ -167,6 +176,68 @@ impl Model {
         let gone = fields.remove(field).is_some();
         if fields.is_empty() {
             self.keys.remove(&name);
+        }
+        integer(i64::from(gone))
+    }
+
+    fn rpush(&mut self, now: u64, name: Name, element: Vec<u8>) -> Vec<u8> {
+        let empty = Entry { value: Value::List(VecDeque::new()), deadline: None };
+        let entry = match self.entry(now, &name) {
+            Some(entry) => entry,
+            None => self.keys.entry(name).or_insert(empty),
+        };
+        let Value::List(elements) = &mut entry.value else { return WRONG_TYPE.to_vec() };
+        elements.push_back(element);
+        integer(elements.len() as i64)
+    }
+
+    fn lpop(&mut self, now: u64, name: &Name) -> Vec<u8> {
+        let Some(entry) = self.entry(now, name) else { return b"$-1\r\n".to_vec() };
+        let Value::List(elements) = &mut entry.value else { return WRONG_TYPE.to_vec() };
+        let first = elements.pop_front().unwrap_or_default();
+        if elements.is_empty() {
+            self.keys.remove(name);
+        }
+        bulk(&first)
+    }
+
+    /// From the left of one to the right of another.
+    fn lmove(&mut self, now: u64, from: &Name, to: Name) -> Vec<u8> {
+        let is_list =
+            |entry: Option<&mut Entry>| entry.map(|entry| matches!(entry.value, Value::List(_)));
+        match is_list(self.entry(now, from)) {
+            None => return b"$-1\r\n".to_vec(),
+            Some(true) if is_list(self.entry(now, &to)) != Some(false) => {}
+            Some(_) => return WRONG_TYPE.to_vec(),
+        }
+        let Some(Entry { value: Value::List(elements), .. }) = self.keys.get_mut(from) else {
+            return WRONG_TYPE.to_vec();
+        };
+        let first = elements.pop_front().unwrap_or_default();
+        // A list that is moved within itself keeps its deadline, also when it has one element.
+        if elements.is_empty() && *from != to {
+            self.keys.remove(from);
+        }
+        self.rpush(now, to, first.clone());
+        bulk(&first)
+    }
+
+    fn zadd(&mut self, now: u64, name: Name, score: i64, member: Vec<u8>) -> Vec<u8> {
+        let empty = Entry { value: Value::Zset(BTreeMap::new()), deadline: None };
+        let entry = match self.entry(now, &name) {
+            Some(entry) => entry,
+            None => self.keys.entry(name).or_insert(empty),
+        };
+        let Value::Zset(members) = &mut entry.value else { return WRONG_TYPE.to_vec() };
+        integer(i64::from(members.insert(member, score).is_none()))
+    }
+
+    fn zrem(&mut self, now: u64, name: &Name, member: &[u8]) -> Vec<u8> {
+        let Some(entry) = self.entry(now, name) else { return integer(0) };
+        let Value::Zset(members) = &mut entry.value else { return WRONG_TYPE.to_vec() };
+        let gone = members.remove(member).is_some();
+        if members.is_empty() {
+            self.keys.remove(name);
         }
         integer(i64::from(gone))
     }

@@ -10,13 +10,14 @@ use crate::testing::start::{NoStart, start};
 use crate::testing::workload::words;
 
 /// What sequences are made of; `;` stands between the commands of a MULTI.
-pub const ALPHABET: [&str; 8] = [
+pub const ALPHABET: [&str; 9] = [
     "SET a 1",
     "INCR b",
     "MSET a 2 b 3",
     "SAVE",
     "RENAME a b",
     "FLUSHALL",
+    "RPUSH l 1",
     "INCR a;HSET h f 1;INCR b",
     "RESTART",
 ];

@@ -26,6 +26,8 @@ use crate::testing::plain::{Plain, difference, plain};
 use crate::testing::start::load_items;
 use crate::testing::stream::Stream;
 use crate::types::hash::Limits;
+use crate::types::set::SetLimits;
+use crate::types::zset::ZsetLimits;
 
 /// Databases of the shard.
 const DATABASES: u16 = 3;
@@ -43,8 +45,14 @@ struct Twin {
 }
 
 fn empty(seed: u64) -> Shard {
-    let limits = Limits { entries: 4, value: 12 };
-    let settings = Settings { databases: DATABASES, seed, limits, ..Settings::default() };
+    let settings = Settings {
+        databases: DATABASES,
+        seed,
+        limits: Limits { entries: 4, value: 12 },
+        zsets: ZsetLimits { entries: 4, value: 12 },
+        sets: SetLimits { ints: 6, entries: 4, value: 12 },
+        ..Settings::default()
+    };
     Shard::new(ShardId(0), Keyspace::new(settings), seed)
 }
 

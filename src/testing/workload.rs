@@ -8,6 +8,9 @@ const NUMBERS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 /// Keys that hold hashes.
 const HASHES: [&str; 3] = ["h", "i", "j"];
 
+/// Keys that hold lists; one is a number now and then.
+const LISTS: [&str; 4] = ["l", "m", "n", "a"];
+
 /// Keys of a bank.
 const ACCOUNTS: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
 /// Keys beside them.
@@ -28,7 +31,7 @@ pub fn command(prng: &mut Prng, now: u64) -> Words {
     let hash = pick(prng, &HASHES);
     let field = prng.below(4);
     let value = prng.below(1000);
-    let line = match prng.below(40) {
+    let line = match prng.below(52) {
         0..8 => format!("SET {key} {value}"),
         8..17 => format!("INCR {key}"),
         17..20 => format!("GET {key}"),
@@ -47,6 +50,14 @@ pub fn command(prng: &mut Prng, now: u64) -> Words {
         34..36 => format!("PEXPIREAT {key} {}", now + 1 + 2 * prng.below(60)),
         36..38 => format!("PERSIST {key}"),
         38 if prng.chance(1, 3) => "FLUSHALL".to_owned(),
+        40..44 => format!("RPUSH {} {value}", pick(prng, &LISTS)),
+        44 | 45 => format!("LPOP {}", pick(prng, &LISTS)),
+        46 | 47 => {
+            let (from, to) = (pick(prng, &LISTS), pick(prng, &LISTS));
+            format!("LMOVE {from} {to} LEFT RIGHT")
+        }
+        48..51 => format!("ZADD z{} {value} m{field}", value % 2),
+        51 => format!("ZREM z{} m{field}", value % 2),
         38 => {
             let long = "x".repeat(prng.below(1500) as usize);
             format!("HSET {hash} long {long}")
@@ -120,7 +131,7 @@ pub fn balance(model: &Model) -> i64 {
     let held = ACCOUNTS.iter().filter_map(|account| {
         match &model.keys.get(&(0, account.as_bytes().to_vec()))?.value {
             Value::Str(bytes) => std::str::from_utf8(bytes).ok()?.parse::<i64>().ok(),
-            Value::Hash(_) => None,
+            _ => None,
         }
     });
     held.sum()

@@ -5,6 +5,8 @@
 
 #[path = "crash/faults.rs"]
 mod faults;
+#[path = "crash/full.rs"]
+mod full;
 #[path = "crash/history.rs"]
 mod history;
 #[path = "crash/load.rs"]

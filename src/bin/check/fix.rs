@@ -2,23 +2,23 @@
 //! first; it cuts what was durable only when it is told to; what it changes it copies before.
 //!
 //! 1. What is cut off, and the manifest as it was, are copied to `lost+cut/` and synced.
-//! 2. What is kept and not known to be durable is written again in place, and synced.
+//! 2. What is kept and not known to be durable is written again, and synced.
 //! 3. The new manifest, which closes every segment where the plan ends it, is renamed into place.
 //!
 //! Killed before step 3 nothing has changed; killed after it nothing is left to do.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 
 use basalt::persist::manifest::Manifest;
 use basalt::persist::names;
-use basalt::persist::recovery::{Mode, Plan, Refusal, Replay};
+use basalt::persist::recovery::{Mode, Plan, Refusal};
 use basalt::persist::segment_scan::Parts;
 use basalt::server::inspect::Inspected;
 use basalt::server::lock::DirectoryLock;
 use basalt::server::recover::keep_cuts;
+use basalt::server::rewrite::write_again;
 use basalt::server::verify::{Depth, check_all};
 
 use crate::plan::show;
@@ -44,9 +44,6 @@ pub struct Fix {
     /// Nobody has to be asked.
     pub agreed: bool,
 }
-
-/// Bytes that are copied at a time.
-const BLOCK: usize = 1 << 20;
 
 /// Fixes a directory that no server uses. `input` is asked for a word unless that was agreed.
 pub fn fix(
@@ -125,7 +122,9 @@ fn apply(dir: &Path, inspected: &Inspected, plan: &Plan) -> io::Result<String> {
     let kept = keep_manifest(dir)?;
     for replay in plan.shards.iter().flat_map(|shard| &shard.replay) {
         if listing.contains_key(&replay.path) {
-            write_again(dir, replay)?;
+            write_again(dir, replay).map_err(|(path, error)| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            })?;
         }
     }
     let mut next: Manifest = plan.manifest(manifest);
@@ -155,25 +154,6 @@ fn keep_manifest(dir: &Path) -> io::Result<String> {
     File::open(dir.join(names::LOST_CUT))?.sync_all()?;
     File::open(dir)?.sync_all()?;
     Ok(path)
-}
-
-/// What is kept and not known to be durable may count as clean in the page cache although a sync
-/// of it has failed; so it is written once more before it is synced, as a start does it.
-fn write_again(dir: &Path, replay: &Replay) -> io::Result<()> {
-    let mut file = OpenOptions::new().read(true).write(true).open(dir.join(&replay.path))?;
-    let mut at = replay.doubtful;
-    let mut block = vec![0; BLOCK];
-    file.seek(SeekFrom::Start(at))?;
-    while at < replay.end.length {
-        let left = usize::try_from(replay.end.length - at).unwrap_or(BLOCK).min(BLOCK);
-        let got = file.read(block.get_mut(..left).unwrap_or_default())?;
-        if got == 0 {
-            break;
-        }
-        file.write_all_at(block.get(..got).unwrap_or_default(), at)?;
-        at += got as u64;
-    }
-    file.sync_all()
 }
 
 fn replace_manifest(dir: &Path, bytes: &[u8]) -> io::Result<()> {

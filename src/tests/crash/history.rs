@@ -9,6 +9,10 @@ pub enum Place {
     Key(String),
     /// A field of a hash.
     Field(&'static str, String),
+    /// A list of the numbers from 1 on.
+    List(String),
+    /// The score of a member of a sorted set.
+    Score(&'static str, String),
 }
 
 /// When one write was sent, and when somebody first knew that it had been done: by its reply, or

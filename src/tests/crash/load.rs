@@ -48,7 +48,7 @@ impl Stage {
                 return;
             }
             let waited = start.elapsed();
-            assert!(waited < Duration::from_secs(30), "void: {least:?} expected, {self:?}");
+            assert!(waited < Duration::from_secs(180), "void: {least:?} expected, {self:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -78,12 +78,19 @@ pub enum Kind {
     Put,
     /// HSET of increasing numbers to fields of one big hash.
     Field,
+    /// RPUSH of increasing numbers: the list tells what was lost, or done twice, in the middle.
+    Push,
+    /// ZINCRBY by one of members of one big sorted set.
+    Score,
     /// MULTI: an amount from one account to another, and INCR of a counter of its own.
     Transfer,
 }
 
 /// Accounts between which transfers go; their sum stays zero.
 pub const ACCOUNTS: u64 = 16;
+
+/// The sorted set that is big.
+pub const SCORES: &str = "scores";
 
 /// The hash that is big.
 pub const BIG: &str = "big";
@@ -103,6 +110,8 @@ impl Worker {
     pub fn new(kind: Kind, id: u64, count: u64, depth: u64) -> Worker {
         let place = |n| match kind {
             Kind::Field => Place::Field(BIG, format!("f{id}:{n}")),
+            Kind::Push => Place::List(format!("list:{id}:{n}")),
+            Kind::Score => Place::Score(SCORES, format!("m{id}:{n}")),
             _ => Place::Key(format!("{kind:?}:{id}:{n}")),
         };
         let lines = (0..count).map(|n| Line::new(place(n))).collect();
@@ -137,7 +146,8 @@ impl Worker {
         for (at, value) in expected {
             let reply = if self.kind == Kind::Transfer { last(client)? } else { client.read()? };
             let good = match self.kind {
-                Kind::Incr => reply == Reply::Int(value),
+                Kind::Incr | Kind::Push => reply == Reply::Int(value),
+                Kind::Score => reply == Reply::Bulk(value.to_string().into_bytes()),
                 Kind::Put => reply == Reply::Simple(b"OK".to_vec()),
                 Kind::Field => matches!(reply, Reply::Int(0 | 1)),
                 Kind::Transfer => {
@@ -161,6 +171,10 @@ impl Worker {
     fn encode(&mut self, at: usize, value: i64, out: &mut Vec<u8>) {
         let value = value.to_string();
         match (&self.lines[at].place, self.kind) {
+            (Place::List(key), _) => out.extend(encode(&["RPUSH", key, &value])),
+            (Place::Score(key, member), _) => {
+                out.extend(encode(&["ZINCRBY", key, "1", member]));
+            }
             (Place::Field(key, field), _) => out.extend(encode(&["HSET", key, field, &value])),
             (Place::Key(key), Kind::Put) => out.extend(encode(&["SET", key, &value])),
             (Place::Key(key), Kind::Transfer) => {

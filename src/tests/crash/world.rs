@@ -158,6 +158,7 @@ impl World {
         if self.padded && (padding.is_null() || padding.text() != "p".repeat(40)) {
             broken.push(format!("the big hash lost what it had: {padding}"));
         }
+        broken.extend(self.lines().filter_map(|line| gap(client, line)));
         broken.extend(self.sequence.check(client, promise));
         for (line, survived) in self.lines_mut().zip(survived) {
             line.rebase(survived);
@@ -173,6 +174,8 @@ fn mixed() -> Vec<Worker> {
         Worker::new(Kind::Put, 3, 8, 1),
         Worker::new(Kind::Put, 4, 8, 4),
         Worker::new(Kind::Field, 5, 200, 8),
+        Worker::new(Kind::Push, 8, 4, 4),
+        Worker::new(Kind::Score, 9, 400, 8),
         Worker::new(Kind::Transfer, 6, 2, 1),
         Worker::new(Kind::Transfer, 7, 2, 2),
     ]
@@ -190,8 +193,16 @@ impl Drop for Stop<'_> {
 fn key(line: &Line) -> Option<String> {
     match &line.place {
         Place::Key(key) => Some(key.clone()),
-        Place::Field(..) => None,
+        Place::Field(..) | Place::List(_) | Place::Score(..) => None,
     }
+}
+
+/// What is wrong in the middle of a list.
+fn gap(client: &mut Client, line: &Line) -> Option<String> {
+    let Place::List(key) = &line.place else { return None };
+    let elements = client.line(&format!("LRANGE {key} 0 -1")).items();
+    let wrong = elements.iter().zip(1..).find(|(element, n)| element.int() != *n);
+    wrong.map(|(element, n)| format!("{key}: {element} where {n} should be"))
 }
 
 /// The values of lines; 0 for what does not exist.
@@ -203,6 +214,8 @@ fn values<'a>(client: &mut Client, lines: impl Iterator<Item = &'a Line>) -> Vec
         bytes.extend(match &line.place {
             Place::Key(key) => encode(&["GET", key]),
             Place::Field(key, field) => encode(&["HGET", key, field]),
+            Place::List(key) => encode(&["LLEN", key]),
+            Place::Score(key, member) => encode(&["ZSCORE", key, member]),
         });
     }
     let replies = client.batch(&bytes, count).expect("replies");

@@ -77,7 +77,13 @@ impl Client {
         self.input.drain(..self.at);
         self.at = 0;
         let mut chunk = [0; 1 << 16];
-        let got = self.stream.read(&mut chunk)?;
+        // A process that was stopped and goes on finds its call interrupted.
+        let got = loop {
+            match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
         if got == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -47,7 +47,12 @@ impl Disk {
         let home = home();
         let points = vec![home.path().join("mnt")];
         let disk = Disk { mounted: points[0].clone(), home, points };
-        disk.made(|| disk.make_ext4(disk.home.path(), megabytes, &[])).then_some(disk)
+        let lazy = ["-E", "lazy_itable_init=1,lazy_journal_init=1"];
+        let make = || {
+            disk.format(disk.home.path(), megabytes, &lazy)?;
+            disk.mount_image()
+        };
+        disk.made(make).then_some(disk)
     }
 
     /// A file system of this size in memory.
@@ -63,19 +68,29 @@ impl Disk {
         disk.made(make).then_some(disk)
     }
 
-    /// A file system that believes in `megabytes` over a device that really has `backed`: beyond
-    /// that, writing back fails, which programs see as errors of fsync. It has no journal, for a
-    /// journal that cannot be written makes the whole file system read-only.
+    /// A file system that believes in `megabytes` over a device that really has `backed` for data:
+    /// beyond that, writing back fails, which programs see as errors of fsync. Its journal and all
+    /// that describes files lie in front and are backed, for a journal that cannot be written makes
+    /// the whole file system read-only.
     pub fn thin(megabytes: u32, backed: u32) -> Option<Disk> {
+        const FRONT: u32 = 8;
         let home = home();
         let below = home.path().join("below");
         let points = vec![below.join("mnt"), below.clone()];
         let disk = Disk { mounted: points[0].clone(), home, points };
-        let size = format!("size={backed}m");
+        let size = format!("size={}m", backed + FRONT);
         let make = || {
             fs::create_dir(&below).map_err(|e| e.to_string())?;
             run("mount", &["-t", "tmpfs", "-o", &size, "none", text(&below)])?;
-            disk.make_ext4(&below, megabytes, &["-O", "^has_journal"])
+            let front = "packed_meta_blocks=1,lazy_itable_init=0,lazy_journal_init=0";
+            // Directories in their inodes, and so in front as well.
+            let inodes = ["-b", "4096", "-N", "512", "-I", "1024", "-O", "inline_data"];
+            let options = [&inodes[..], &["-J", "size=4", "-E", front]].concat();
+            disk.format(&below, megabytes, &options)?;
+            let image = below.join("image");
+            let (from, to) = (format!("if={}", text(&image)), format!("of={}", text(&image)));
+            run("dd", &[&from, &to, "bs=1M", &format!("count={FRONT}"), "conv=notrunc"])?;
+            disk.mount_image()
         };
         disk.made(make).then_some(disk)
     }
@@ -90,20 +105,28 @@ impl Disk {
         }
     }
 
-    fn make_ext4(&self, at: &Path, megabytes: u32, options: &[&str]) -> Result<Output, String> {
+    fn format(&self, at: &Path, megabytes: u32, options: &[&str]) -> Result<(), String> {
         let image = at.join("image");
         let file = fs::File::create(&image).map_err(|e| e.to_string())?;
         file.set_len(u64::from(megabytes) << 20).map_err(|e| e.to_string())?;
-        let lazy = ["-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1", "-m", "0"];
-        run("mkfs.ext4", &[&lazy, options, &[text(&image)]].concat())?;
-        fs::create_dir(&self.mounted).map_err(|e| e.to_string())?;
-        self.mount_image()
+        run("mkfs.ext4", &[&["-q", "-F", "-m", "0"], options, &[text(&image)]].concat())?;
+        fs::create_dir(&self.mounted).map_err(|e| e.to_string())
     }
 
     fn mount_image(&self) -> Result<Output, String> {
         let image = self.mounted.with_file_name("image");
         let options = "loop,noatime,errors=continue";
-        run("mount", &["-t", "ext4", "-o", options, text(&image), text(&self.mounted)])
+        let mounted =
+            run("mount", &["-t", "ext4", "-o", options, text(&image), text(&self.mounted)])?;
+        if self.points.len() > 1 {
+            // A loop device calls a write whole that its full file system below has done in part,
+            // so it gets no write that could be done in part.
+            let device = run("findmnt", &["-n", "-o", "SOURCE", text(&self.mounted)])?;
+            let device = String::from_utf8_lossy(&device.stdout).trim().replace("/dev/", "");
+            let limit = format!("/sys/block/{device}/queue/max_sectors_kb");
+            fs::write(&limit, "4").map_err(|e| format!("{limit}: {e}"))?;
+        }
+        Ok(mounted)
     }
 
     /// Where it is mounted.
@@ -136,6 +159,13 @@ impl Disk {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         self.mount_image().expect("the file system mounts again");
+    }
+
+    /// The same where there is a device that may hold less than the page cache does.
+    pub fn restore_if_image(&self) {
+        if self.mounted.with_file_name("image").exists() {
+            self.restore();
+        }
     }
 
     /// Forbids all writes.
