@@ -110,7 +110,14 @@ async fn start_core(port: Port<Message>, start: Start) -> Result<(), StartError>
     if let Some(listeners) = listeners {
         listen::serve(&core, listeners);
     }
-    load::load(&core, &found).await.map_err(StartError)?;
+    if let Err(why) = load::load(&core, &found).await {
+        if core.id == ShardId(0) {
+            return Err(StartError(why));
+        }
+        // Core 0 ends the process; until it looks, the others may still hand keys over to this one.
+        let _ = core.shared.loaded.failed.set(why);
+        return std::future::pending().await;
+    }
     glommio::spawn_local(aof::tend(Rc::clone(&core))).detach();
     glommio::spawn_local(housekeeping::tend(Rc::clone(&core))).detach();
     if core.id != ShardId(0) {

@@ -196,6 +196,9 @@ async fn replay_segment(
 pub async fn finish(core: &Rc<Core>, found: &Found) -> Result<(), String> {
     let mut told = 0;
     while core.shared.loaded.cores.load(Ordering::Acquire) < usize::from(core.shards) {
+        if let Some(why) = core.shared.loaded.failed.get() {
+            return Err(why.clone());
+        }
         glommio::timer::sleep(Duration::from_millis(10)).await;
         told += 1;
         if told % 100 == 0 {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use crate::base::ids::{Epoch, ShardId, TxId};
@@ -70,6 +70,8 @@ pub struct Loaded {
     pub commands: AtomicU64,
     /// Cores that are done.
     pub cores: AtomicUsize,
+    /// Why a core could not load its files.
+    pub failed: OnceLock<String>,
 }
 
 impl Settings {
