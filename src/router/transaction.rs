@@ -24,7 +24,7 @@ use crate::base::ids::{Db, ShardId, TxId};
 use crate::base::time::Millis;
 use crate::commands::order::{Change, Finish, Item, Order, Outcome, Step};
 use crate::commands::spec::{Command, KeySpec};
-use crate::resp::args::OwnedArgs;
+use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
 use crate::resp::reply::Proto;
 use crate::router::program::{Program, Stage};
@@ -83,8 +83,8 @@ enum State {
 pub struct WriteBack {
     /// The row of DEL.
     pub del: &'static Command,
-    /// Finds the row of a rebuilding command.
-    pub find: fn(&[u8]) -> Option<&'static Command>,
+    /// Finds the row of a rebuilding command, or of its subcommand.
+    pub resolve: fn(Args<'_>) -> Result<&'static Command, Error>,
 }
 
 /// A transaction on its way.
@@ -486,9 +486,9 @@ fn write_back(
 ) -> Vec<(usize, Item)> {
     debug_assert!(matches!(rows.del.keys, KeySpec::At { .. }));
     let del = Item { command: rows.del, args: OwnedArgs::of(&[b"DEL", &key]), db };
-    let rebuilt = rebuild.into_iter().filter_map(|args| {
-        let command = (rows.find)(args.args().at(0))?;
-        Some(Item { command, args, db })
+    let rebuilt = rebuild.into_iter().map(|args| {
+        let command = (rows.resolve)(args.args()).expect("a rebuilding command is a known one");
+        Item { command, args, db }
     });
     std::iter::once(del).chain(rebuilt).map(|item| (reply, item)).collect()
 }

@@ -28,7 +28,7 @@ pub enum Ended {
 /// way: the connection's task sees it through, whether the client is still there or not.
 pub async fn transact(core: &Rc<Core>, call: CallId, proto: Proto, program: Program) -> Ended {
     let Some(del) = table::find(b"del") else { unreachable!("DEL is in the table") };
-    let write_back = WriteBack { del, find: table::find };
+    let write_back = WriteBack { del, resolve: table::resolve };
     core.clock.start_turn();
     let id = core.shared.tx_id();
     let mut transaction = Transaction::new(id, core.clock.now(), proto, program, write_back);

@@ -38,7 +38,7 @@ impl Machine {
         }
         let writes = items.iter().any(|item| item.command.flags.has(Flags::WRITE));
         let program = Program::new(items, Vec::new(), here, count);
-        let rows = WriteBack { del: table::find(b"del").unwrap(), find: table::find };
+        let rows = WriteBack { del: table::find(b"del").unwrap(), resolve: table::resolve };
         let (id, now) = (TxId(self.next_tx), Millis(self.now));
         self.next_tx += 1;
         let mut transaction = Transaction::new(id, now, Proto::Two, program, rows);
