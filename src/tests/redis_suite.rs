@@ -20,6 +20,8 @@ const UNITS: &[(&str, usize)] = &[
     ("unit/type/string", 57),
     ("unit/type/incr", 21),
     ("unit/type/hash", 70),
+    ("unit/type/stream", 60),
+    ("unit/type/stream-cgroups", 36),
     ("unit/keyspace", 43),
     ("unit/expire", 57),
     ("unit/scan", 7),
