@@ -212,7 +212,11 @@ impl fmt::Display for History {
 /// The keys that a command has looked at.
 fn names(db: u16, words: &Words, reply: &[u8]) -> Vec<Name> {
     let all = match words[0].as_slice() {
+        // Where the first key stops them they have not looked at the second.
         b"RENAME" if reply.starts_with(b"-") => words.iter().skip(1).take(1).collect(),
+        b"LMOVE" if reply.starts_with(b"-") || reply == b"$-1\r\n" => {
+            words.iter().skip(1).take(1).collect()
+        }
         b"MSET" => words.iter().skip(1).step_by(2).collect(),
         b"LMOVE" => words.iter().skip(1).take(2).collect(),
         b"DEL" | b"RENAME" => words.iter().skip(1).collect(),
