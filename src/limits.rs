@@ -43,6 +43,13 @@ pub const QUEUED_BYTES_MAX: usize = 1 << 30;
 /// Keys watched by one session. EXEC asks for all of them in one round, so it stays short.
 pub const WATCHED_KEYS_MAX: usize = 1 << 17;
 
+/// Bytes of one argument that MONITOR shows: it is for people, and every line goes to every core.
+pub const MONITOR_LINE_MAX: usize = 64 << 10;
+
+/// Events, invalidations and lines of MONITOR that wait for other cores before those who make more
+/// of them wait too; far below `MESH_INBOX_MAX`.
+pub const NEWS_WAITING_MAX: usize = 8 << 10;
+
 /// Names that one session is subscribed to: as many as one request may bring.
 pub const SUBSCRIPTIONS_MAX: usize = 1 << 20;
 

@@ -17,4 +17,5 @@ pub mod slab;
 pub mod split;
 pub mod table;
 pub mod time;
+pub mod turnstile;
 pub mod wire;

@@ -6,6 +6,7 @@ use crate::commands::command;
 use crate::commands::parse::choice;
 use crate::commands::session::{Ask, IfBusy, LastSnapshot, Shell, Shutdown};
 use crate::commands::spec::{Command, Docs, Flags};
+use crate::commands::tracking::monitor;
 use crate::observe::events::Events;
 use crate::observe::info::choose::Choice;
 use crate::observe::latency::Latency;
@@ -22,6 +23,7 @@ pub const ROWS: &[Command] = &[
     row("info", -1, LOADING, info, docs("1.0.0", "Tells about the server.")),
     row("lastsave", 1, TIME, lastsave, docs("1.0.0", "When the last snapshot was made.")),
     Command::container("latency", &[], LATENCY, docs("2.8.13", "Tells about slow events.")),
+    row("monitor", 1, ADMIN, monitor, docs("1.0.0", "Shows every command that runs.")),
     row("save", 1, SAVE, save, docs("1.0.0", "Makes a snapshot and waits for it.")),
     row("shutdown", -1, SHUTDOWN, shutdown, docs("1.0.0", "Ends the server.")),
     Command::container("slowlog", &[], SLOWLOG, docs("2.2.12", "Tells of slow commands.")),
@@ -45,6 +47,7 @@ const SLOWLOG: &[Command] = &[
 
 const LATENCY: &[Command] = &[
     row("latency|doctor", 2, ADMIN, doctor, docs("2.8.13", "Says where the figures are.")),
+    row("latency|graph", 3, ADMIN, graph, docs("2.8.13", "Draws the samples of one event.")),
     row("latency|help", 2, LOADING, command::help, docs("2.8.13", "Prints this help.")),
     row("latency|histogram", -2, ADMIN, histogram, docs("7.0.0", "Durations of commands.")),
     row("latency|history", 3, ADMIN, history, docs("2.8.13", "The samples of one event.")),
@@ -225,6 +228,10 @@ fn latest(_shell: &mut Shell<'_>) -> Result<Ask, Error> {
 
 fn history(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     Ok(Ask::LatencyHistory { event: text(shell.args.at(2)) })
+}
+
+fn graph(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    Ok(Ask::LatencyGraph { event: text(shell.args.at(2)) })
 }
 
 fn doctor(shell: &mut Shell<'_>) -> Result<Ask, Error> {

@@ -7,6 +7,7 @@ use crate::commands::parse::{self, choice};
 use crate::commands::pubsub::Scope;
 use crate::commands::session::{Ask, ReplyMode, Session, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
+use crate::commands::tracking::{Mode, caching, getredir, redirection, tracking, trackinginfo};
 use crate::resp::args::Args;
 use crate::resp::error::Error;
 use crate::resp::reply::{Proto, Reply};
@@ -20,9 +21,9 @@ pub const ROWS: &[Command] = &[Command::container(
 )];
 
 const SUBS: &[Command] = &[
-    row("client|caching", 3, ANY, caching, docs("6.0.0", "Tracking of the next command: refused.")),
+    row("client|caching", 3, ANY, caching, docs("6.0.0", "Is the next command tracked?")),
     row("client|getname", 2, ANY, getname, docs("2.6.9", "This connection's name.")),
-    row("client|getredir", 2, ANY, getredir, docs("6.0.0", "Where invalidations go: -1.")),
+    row("client|getredir", 2, ANY, getredir, docs("6.0.0", "Where invalidations go.")),
     row("client|help", 2, HELP, command::help, docs("5.0.0", "Prints this help.")),
     row("client|id", 2, ANY, id, docs("5.0.0", "This connection's id.")),
     row("client|info", 2, ANY, info, docs("6.2.0", "This connection's line of CLIENT LIST.")),
@@ -36,12 +37,20 @@ const SUBS: &[Command] = &[
     row("client|list", -2, ADMIN, list, docs("2.4.0", "A line for each connection.")),
     row("client|no-evict", 3, ADMIN, no_evict, docs("7.0.0", "ON keeps it when memory is short.")),
     row("client|no-touch", 3, ANY, no_touch, docs("7.2.0", "ON: reads leave the access time.")),
+    row("client|pause", -3, ADMIN, pause, docs("3.0.0", "Lets commands, or writes, wait.")),
     row("client|reply", 3, ANY, reply_mode, docs("3.2.0", "ON, OFF or SKIP: are replies sent?")),
     row("client|setinfo", 4, ANY, setinfo, docs("7.2.0", "LIB-NAME or LIB-VER of the client.")),
     row("client|setname", 3, ANY, setname, docs("2.6.9", "Names this connection.")),
-    row("client|tracking", -3, ANY, tracking, docs("6.0.0", "ON is refused; OFF is how it is.")),
-    row("client|trackinginfo", 2, ANY, trackinginfo, docs("6.2.0", "State of tracking: off.")),
+    row(
+        "client|tracking",
+        -3,
+        ANY,
+        tracking,
+        docs("6.0.0", "Hears of changes to what it has read."),
+    ),
+    row("client|trackinginfo", 2, ANY, trackinginfo, docs("6.2.0", "State of tracking.")),
     row("client|unblock", -3, ADMIN, unblock, docs("5.0.0", "Wakes a connection that waits.")),
+    row("client|unpause", 2, ADMIN, unpause, docs("6.2.0", "Ends CLIENT PAUSE.")),
 ];
 
 const ANY: &[Flags] = &[Flags::NOSCRIPT, Flags::LOADING, Flags::STALE];
@@ -147,6 +156,8 @@ pub struct Wire {
     pub writing: bool,
     /// Is closed once its replies have left.
     pub closing: bool,
+    /// Waits in a blocking command.
+    pub blocked: bool,
 }
 
 /// One line of CLIENT LIST: `line(session, wire, now)` with its id, so that the lines of all
@@ -208,7 +219,7 @@ pub fn line(session: &Session, wire: &Wire, now: Millis) -> ClientLine {
     field("events", if wire.writing { b"rw" } else { b"r" });
     field("cmd", if session.command.is_empty() { b"NULL" } else { session.command.as_bytes() });
     field("user", b"default");
-    field("redir", b"-1");
+    field("redir", redirection(session).to_string().as_bytes());
     field("resp", if session.proto == Proto::Three { b"3" } else { b"2" });
     field("lib-name", &session.lib_name);
     field("lib-ver", &session.lib_version);
@@ -249,9 +260,15 @@ fn seconds(since: Millis, now: Millis) -> u64 {
 }
 
 fn flags(session: &Session, wire: &Wire) -> String {
+    let tracked = session.tracking.as_ref();
     let letters = [
+        ('O', session.monitors),
         ('P', session.subscriptions.any()),
         ('x', session.queue.is_some()),
+        ('b', wire.blocked),
+        ('t', tracked.is_some()),
+        ('R', tracked.is_some_and(|tracked| tracked.broken)),
+        ('B', tracked.is_some_and(|tracked| tracked.mode == Mode::Broadcast)),
         ('c', wire.closing),
         ('e', session.no_evict),
         ('T', session.no_touch),
@@ -416,48 +433,68 @@ fn kind(word: &[u8]) -> Result<ClientKind, Error> {
     choice(word, &kinds).ok_or_else(|| Error::client_type(word))
 }
 
-// What there is not: client-side caching, and commands that wait.
+// PAUSE and UNBLOCK.
 
-fn tracking(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    if on_off(shell.args.at(2))? {
-        return Err(Error::err("client side caching is not supported"));
+/// What CLIENT PAUSE lets wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paused {
+    /// Every command.
+    All,
+    /// Those that may write.
+    Writes,
+}
+
+/// How CLIENT UNBLOCK wakes a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unblock {
+    /// As if its time were over.
+    Timeout,
+    /// With an error.
+    Error,
+}
+
+fn pause(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    let args = shell.args;
+    let which = match args.get(3) {
+        None => Paused::All,
+        Some(word) => choice(word, &[("all", Paused::All), ("write", Paused::Writes)])
+            .filter(|_| args.len() == 4)
+            .ok_or(Error::err("CLIENT PAUSE mode must be WRITE or ALL"))?,
+    };
+    let millis = parse::integer(args.at(2)).map_err(|_| Error::TIMEOUT_NUMBER)?;
+    let millis = u64::try_from(millis).map_err(|_| Error::TIMEOUT_NEGATIVE)?;
+    Ok(Ask::Pause { until: Millis(shell.now.0.saturating_add(millis)), which })
+}
+
+fn unpause(_shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    Ok(Ask::Unpause)
+}
+
+/// While only writes are paused: does this command wait?
+pub fn waits_for_writes(session: &Session, command: &Command) -> bool {
+    let writes = |command: &Command| {
+        command.flags.has(Flags::WRITE)
+            || matches!(command.name, "publish" | "spublish" | "pfcount")
+    };
+    match &session.queue {
+        Some(queue) if command.name == "exec" => {
+            queue.commands.iter().any(|queued| writes(queued.command))
+        }
+        Some(_) => false,
+        None => writes(command),
     }
-    shell.reply.ok();
-    Ok(Ask::Nothing)
-}
-
-fn caching(_shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    // The mode is looked at first, and no session is ever in it.
-    Err(Error::CACHING_MODE)
-}
-
-fn getredir(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    shell.reply.integer(-1);
-    Ok(Ask::Nothing)
-}
-
-fn trackinginfo(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    let reply = &mut shell.reply;
-    reply.map(3);
-    reply.bulk(b"flags");
-    reply.set(1);
-    reply.bulk(b"off");
-    reply.bulk(b"redirect");
-    reply.integer(-1);
-    reply.bulk(b"prefixes");
-    reply.array(0);
-    Ok(Ask::Nothing)
 }
 
 fn unblock(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     let args = shell.args;
-    match args.get(3).map(<[u8]>::to_ascii_lowercase).as_deref() {
-        None | Some(b"timeout" | b"error") if args.len() <= 4 => {}
-        _ => return Err(Error::err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
-    }
-    parse::integer(args.at(2))?;
-    shell.reply.integer(0);
-    Ok(Ask::Nothing)
+    let how = match args.get(3) {
+        None => Some(Unblock::Timeout),
+        Some(word) => choice(word, &[("timeout", Unblock::Timeout), ("error", Unblock::Error)]),
+    };
+    let how = how.filter(|_| args.len() <= 4);
+    let how = how.ok_or(Error::err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR"))?;
+    let id = parse::integer(args.at(2))?;
+    Ok(Ask::Unblock { id: u64::try_from(id).unwrap_or_default(), how })
 }
 
 #[cfg(test)]

@@ -93,7 +93,8 @@ fn reset(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     session.no_evict = false;
     session.no_touch = false;
     shell.reply.simple("RESET");
-    Ok(match ended.is_empty() {
+    let plain = ended.is_empty() && shell.session.tracking.is_none() && !shell.session.monitors;
+    Ok(match plain {
         true => transaction::unwatched(watched),
         false => Ask::Reset { watched, ended },
     })

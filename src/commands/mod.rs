@@ -2,6 +2,7 @@
 
 pub mod absent;
 pub mod admin;
+pub mod blocking;
 pub mod call;
 pub mod client;
 pub mod command;
@@ -11,6 +12,7 @@ pub mod debug;
 pub mod debugging;
 pub mod digest;
 pub mod dump;
+pub mod events;
 pub mod expire;
 pub mod geo;
 pub mod geo_search;
@@ -24,6 +26,7 @@ mod kit;
 pub mod lcs;
 pub mod list;
 pub mod list_move;
+pub mod list_wait;
 pub mod object;
 pub mod order;
 pub mod parse;
@@ -44,16 +47,19 @@ pub mod stream_group;
 pub mod stream_info;
 pub mod stream_parse;
 pub mod stream_read;
+pub mod stream_wait;
 pub mod string;
 pub mod string_number;
 pub mod string_range;
 pub mod table;
+pub mod tracking;
 pub mod transaction;
 pub mod zset;
 pub mod zset_algebra;
 pub mod zset_pop;
 pub mod zset_range;
 pub mod zset_reply;
+pub mod zset_wait;
 
 #[cfg(test)]
 mod tests;

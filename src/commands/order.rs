@@ -3,8 +3,10 @@
 
 use crate::base::ids::{Db, Lsn, ShardId, TxId};
 use crate::base::time::Millis;
+use crate::base::turnstile::Turnstile;
 use crate::commands::session::Watched;
 use crate::commands::spec::Command;
+use crate::commands::table;
 use crate::observe::slowlog::Slow;
 use crate::resp::args::{Args, OwnedArgs, Span};
 use crate::resp::error::Error;
@@ -26,6 +28,8 @@ pub struct Item {
 pub struct Envelope {
     /// The session's protocol version when the next command is added; HELLO changes it on the way.
     pub proto: Proto,
+    /// Whether the session tracks, likewise.
+    pub tracker: Option<Tracker>,
     bytes: Vec<u8>,
     spans: Vec<Span>,
     calls: Vec<Packed>,
@@ -36,8 +40,75 @@ struct Packed {
     command: &'static Command,
     db: Db,
     proto: Proto,
+    tracker: Option<Tracker>,
     first: u32,
     count: u32,
+}
+
+/// A session with CLIENT TRACKING, as a shard that runs its commands knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tracker {
+    /// CLIENT ID.
+    pub client: u64,
+    /// Whether what it reads is remembered.
+    pub keeps: Keeps,
+    /// It wants to hear nothing of its own changes (NOLOOP).
+    pub quiet: bool,
+}
+
+/// Whether the keys that a session reads are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// They are.
+    Reads,
+    /// They are not.
+    Nothing,
+}
+
+/// A session that waits for keys: where its connection is, and which of its waits this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiter {
+    /// Its core.
+    pub core: ShardId,
+    /// The name of its questions there.
+    pub call: u32,
+    /// Counts the waits of this session.
+    pub number: u64,
+}
+
+impl Waiter {
+    /// The session, whichever wait it is.
+    pub fn key(self) -> (ShardId, u32) {
+        (self.core, self.call)
+    }
+}
+
+/// A command that may wait, as it is brought to one shard (shard/waiting.rs).
+#[derive(Clone, Debug)]
+pub struct Wait {
+    /// Whose.
+    pub who: Waiter,
+    /// The command with the keys that live on the shard.
+    pub item: Item,
+    /// The protocol of its reply.
+    pub proto: Proto,
+    /// Whether it tracks.
+    pub tracker: Option<Tracker>,
+    /// Lets one shard, or the session, through.
+    pub turnstile: Turnstile,
+    /// The shard cannot run it alone: it invites the session to do so.
+    pub invites: bool,
+}
+
+impl Wait {
+    /// The keys that it waits for: of those that it moves elements between, the first.
+    pub fn names(&self) -> Vec<(Db, Vec<u8>)> {
+        let args = self.item.args.args();
+        let moves = matches!(self.item.command.name, "blmove" | "brpoplpush");
+        let most = if moves { 1 } else { usize::MAX };
+        let keys = table::keys(self.item.command, args).take(most);
+        keys.map(|at| (self.item.db, args.at(at).to_vec())).collect()
+    }
 }
 
 /// The replies to an envelope.
@@ -51,6 +122,16 @@ pub struct Response {
     pub refused: bool,
     /// Commands that were slow: the session's core keeps the slow log.
     pub slow: Vec<Slow>,
+}
+
+/// Whether commands announce events: those that put back what a command has done elsewhere do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Voice {
+    /// They do.
+    #[default]
+    Loud,
+    /// They do not.
+    Quiet,
 }
 
 /// How a transaction ends on a shard.
@@ -70,7 +151,7 @@ pub enum Order {
     /// Have the watched keys stayed as they were?
     Check(Vec<Watched>),
     /// Run these commands; each reply comes back under its number.
-    Run { items: Vec<(usize, Item)>, proto: Proto, finish: Option<Finish> },
+    Run { items: Vec<(usize, Item)>, proto: Proto, voice: Voice, finish: Option<Finish> },
     /// Give the commands that rebuild these keys.
     Export(Vec<(Db, Vec<u8>)>),
     /// Tell which keys a command looks up that its arguments only describe, over a scratch keyspace
@@ -127,6 +208,8 @@ pub struct Step {
     pub tx: TxId,
     /// Its time, the same on every shard.
     pub now: Millis,
+    /// Whose, if that session tracks.
+    pub tracker: Option<Tracker>,
     /// What to do.
     pub order: Order,
 }
@@ -152,8 +235,9 @@ impl Envelope {
             self.bytes.extend_from_slice(arg);
             self.spans.push(Span { start, len: arg.len() as u32 });
         }
-        let proto = self.proto;
-        self.calls.push(Packed { command, db, proto, first, count: args.len() as u32 });
+        let (proto, tracker) = (self.proto, self.tracker);
+        let count = args.len() as u32;
+        self.calls.push(Packed { command, db, proto, tracker, first, count });
     }
 
     /// How many commands.
@@ -174,6 +258,11 @@ impl Envelope {
     /// The protocol of the reply to command `index`.
     pub fn proto_of(&self, index: usize) -> Proto {
         self.calls.get(index).map_or(self.proto, |packed| packed.proto)
+    }
+
+    /// Who sent command `index`, if that session tracks.
+    pub fn tracker_of(&self, index: usize) -> Option<Tracker> {
+        self.calls.get(index).and_then(|packed| packed.tracker)
     }
 
     /// Command `index`, with its arguments.

@@ -2,9 +2,10 @@
 
 use crate::base::ids::{Db, ShardId};
 use crate::base::time::Millis;
-use crate::commands::client::{ClientFilter, KillForm};
+use crate::commands::client::{ClientFilter, KillForm, Paused, Unblock};
 use crate::commands::pubsub::{Change, Question, Scope, Subscriptions};
 use crate::commands::spec::Command;
+use crate::commands::tracking::Tracked;
 use crate::config::Config;
 use crate::config::values::Access;
 use crate::observe::info::choose::Choice;
@@ -34,6 +35,10 @@ pub struct Session {
     pub watched: Vec<Watched>,
     /// SUBSCRIBE and its kin.
     pub subscriptions: Subscriptions,
+    /// CLIENT TRACKING.
+    pub tracking: Option<Tracked>,
+    /// MONITOR.
+    pub monitors: bool,
     /// CLIENT REPLY.
     pub replies: ReplyMode,
     /// CLIENT NO-EVICT.
@@ -170,9 +175,9 @@ pub struct Shell<'a> {
 
 /// What a session command wants of the server.
 ///
-/// `Nothing`, `Close`, `Unwatch`, `Listen` and `Reset` come with the reply already written. For all
-/// others nothing has been written: the server acts, then answers with the function that is named
-/// here.
+/// `Nothing`, `Close`, `Unwatch`, `Listen`, `Reset` and `Monitor` come with the reply already
+/// written. For all others nothing has been written: the server acts, then answers with the
+/// function that is named here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// Nothing: the reply has been written.
@@ -224,6 +229,31 @@ pub enum Ask {
         /// The message.
         message: Vec<u8>,
     },
+    /// Switches CLIENT TRACKING, or off without `wanted`, then `+OK`.
+    Track {
+        /// As it is to be, all but the redirection.
+        wanted: Option<Tracked>,
+        /// CLIENT ID of the session that is to hear, which has to be there.
+        redirect: Option<u64>,
+    },
+    /// Shows every command to this session. The reply has been written.
+    Monitor,
+    /// Lets commands wait until then, then `+OK`.
+    Pause {
+        /// A moment.
+        until: Millis,
+        /// Which commands.
+        which: Paused,
+    },
+    /// Ends the pause, then `+OK`.
+    Unpause,
+    /// Wakes a client that waits in a blocking command: an integer, whether it did.
+    Unblock {
+        /// CLIENT ID.
+        id: u64,
+        /// How.
+        how: Unblock,
+    },
     /// Answers PUBSUB as the question says.
     PubSub(Question),
 
@@ -262,6 +292,11 @@ pub enum Ask {
     LatencyLatest,
     /// `admin::write_history`.
     LatencyHistory {
+        /// Its name, lower case.
+        event: String,
+    },
+    /// `observe::graph`, verbatim.
+    LatencyGraph {
         /// Its name, lower case.
         event: String,
     },

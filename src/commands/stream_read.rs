@@ -56,7 +56,7 @@ pub struct Reading<'a> {
     /// Their ids, in the same order.
     pub ids: Args<'a>,
     /// Group and consumer, for XREADGROUP.
-    group: Option<(&'a [u8], &'a [u8])>,
+    pub group: Option<(&'a [u8], &'a [u8])>,
     /// NOACK: what is delivered does not become pending.
     pending: Pend,
 }

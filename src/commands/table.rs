@@ -8,9 +8,10 @@ use crate::commands::parse::is;
 use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
     absent, admin, client, command, connection, database, debugging, dump, expire, geo, geo_search,
-    hash, hash_random, key, lcs, list, list_move, object, pubsub, scan, set, set_algebra,
-    set_random, sort, stream, stream_claim, stream_group, stream_info, stream_read, string,
-    string_number, string_range, transaction, zset, zset_algebra, zset_pop, zset_range,
+    hash, hash_random, key, lcs, list, list_move, list_wait, object, pubsub, scan, set,
+    set_algebra, set_random, sort, stream, stream_claim, stream_group, stream_info, stream_read,
+    string, string_number, string_range, transaction, zset, zset_algebra, zset_pop, zset_range,
+    zset_wait,
 };
 use crate::resp::args::Args;
 use crate::resp::error::Error;
@@ -25,9 +26,11 @@ pub const COMMANDS: &[&[Command]] = &[
     hash_random::ROWS,
     list::ROWS,
     list_move::ROWS,
+    list_wait::ROWS,
     zset::ROWS,
     zset_range::ROWS,
     zset_pop::ROWS,
+    zset_wait::ROWS,
     zset_algebra::ROWS,
     geo::ROWS,
     geo_search::ROWS,

@@ -124,6 +124,10 @@ config! {
     client_query_buffer_limit: u64,
     /// When a client that does not read is closed.
     client_output_buffer_limit: BufferLimits,
+    /// Which events are published about keys.
+    notify_keyspace_events: String,
+    /// Keys remembered for client-side caching; 0: no limit.
+    tracking_table_max_keys: u64,
 
     /// Microseconds above which a command goes to the slow log; negative: none does.
     slowlog_log_slower_than: i64,

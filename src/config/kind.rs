@@ -82,6 +82,7 @@ impl Kind {
             Kind::Events if word.contains(|char: char| !"Ag$lshzxeKEtmdn".contains(char)) => {
                 Err("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into())
             }
+            Kind::Events => Ok(Value::Text(event_classes(word))),
             _ => Ok(Value::Text(word.to_owned())),
         }
     }
@@ -159,6 +160,16 @@ fn join(words: impl Iterator<Item = String>) -> String {
 
 fn save_point(point: &SavePoint) -> String {
     format!("{} {}", point.seconds, point.changes)
+}
+
+/// The letters of event classes, each once, in Redis' order; `A` for all that it stands for.
+fn event_classes(letters: &str) -> String {
+    const ALL: &str = "g$lshzxetd";
+    let all = letters.contains('A') || ALL.chars().all(|letter| letters.contains(letter));
+    let single = if all { "" } else { ALL };
+    let start = if all { "A" } else { "" };
+    let rest = single.chars().chain("KEmn".chars()).filter(|letter| letters.contains(*letter));
+    start.chars().chain(rest).collect()
 }
 
 fn classes(limits: &BufferLimits) -> [(&'static str, BufferLimit); 3] {

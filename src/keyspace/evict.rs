@@ -7,6 +7,7 @@
 use crate::base::ids::Db;
 use crate::base::table::Place;
 use crate::keyspace::keyspace::Keyspace;
+use crate::keyspace::notes::Touch;
 
 /// Keys that are remembered as candidates.
 const POOL: usize = 16;
@@ -72,7 +73,7 @@ impl Keyspace {
                 continue;
             }
             self.drop_for_memory(db, place);
-            self.watches.changed(db, &key);
+            self.watches.touched(db, &key, Touch::Removed);
             self.stamp(hash);
             self.next = self.next.next();
             return Some((db, key));

@@ -3,6 +3,7 @@
 use crate::base::ids::Db;
 use crate::base::table::Place;
 use crate::keyspace::keyspace::Keyspace;
+use crate::keyspace::notes::Touch;
 
 /// Segments whose bound is looked at in one slice: eight bytes each, one after another.
 const GLANCES: usize = 4096;
@@ -65,6 +66,7 @@ impl Keyspace {
         for (hash, key) in keys {
             if let Some(place) = self.database(db).table.find(hash, &key) {
                 self.take_out(db, place);
+                self.watches.notes.add(db, &key, Touch::Expired);
                 self.stamp(hash);
                 self.next = self.next.next();
                 removed(db, &key);
@@ -76,6 +78,7 @@ impl Keyspace {
     #[cold]
     pub(super) fn expire(&mut self, db: Db, key: &[u8], place: Place) {
         self.take_out(db, place);
+        self.watches.notes.add(db, key, Touch::Expired);
         if self.wrote {
             // The effect of this command comes after the DEL, so it gets a later lsn than what
             // the command has stamped so far.

@@ -12,6 +12,7 @@ use crate::keyspace::database::{Database, EDITED, POLARITY};
 use crate::keyspace::evict::Candidate;
 use crate::keyspace::graveyard::Graveyard;
 use crate::keyspace::load::Loading;
+use crate::keyspace::notes::Touch;
 use crate::keyspace::preimage::Cut;
 use crate::keyspace::watch::Watches;
 use crate::types::hash::{Hash, Limits};
@@ -390,7 +391,10 @@ impl Keyspace {
         let found = self.locate(db, key);
         match found {
             Some(_) => self.lookups.hits += 1,
-            None => self.lookups.misses += 1,
+            None => {
+                self.lookups.misses += 1;
+                self.watches.notes.miss(db, key);
+            }
         }
         found
     }
@@ -467,6 +471,7 @@ impl Keyspace {
             }
             Err(hash) => {
                 let meta = Meta { marks, clock: self.clock_at_birth(), deadline };
+                self.watches.notes.add(db, key, Touch::Born);
                 self.database_mut(db).table.insert(hash, key, new, meta)
             }
         };
@@ -478,6 +483,11 @@ impl Keyspace {
 
     /// Removes an entry: pre-image and memory, but neither stamp nor watch.
     pub(super) fn take_out(&mut self, db: Db, place: Place) {
+        if self.watches.notes.are_taken() {
+            // Whoever removes a key for another reason says so afterwards.
+            let key: Box<[u8]> = self.database(db).table.view(place).key.into();
+            self.watches.notes.add(db, &key, Touch::Emptied);
+        }
         self.hand_over(db, place);
         let database = self.database_mut(db);
         if let Some(old) = database.table.remove(place) {

@@ -4,6 +4,8 @@
 //! - A command: `begin`, then reads and writes (keyspace.rs, write.rs, hash_mut.rs, moves.rs), then
 //!   `take_expired` until it is empty, then `observed`.
 //! - Watches of WATCH: `watch`, `unchanged`, `unwatch` (watch.rs).
+//! - What a command did to which keys, for events and caches: `set_noting`, `take_notes`
+//!   (notes.rs).
 //! - Upkeep, in bounded slices: `expire_slice` (expiry.rs), `evict` (evict.rs), `free_slice`
 //!   (graveyard.rs).
 //! - A snapshot: `cut`, `snapshot_step` until `Step::Done`, or `abort` and then steps until
@@ -28,6 +30,7 @@ pub mod load;
 pub mod marks;
 pub mod memory;
 pub mod moves;
+pub mod notes;
 pub mod opened;
 mod preimage;
 pub mod rebuild;

@@ -9,6 +9,7 @@ use crate::base::table::{New, Place, Stored};
 use crate::base::time::Millis;
 use crate::keyspace::database::{Database, EDITED};
 use crate::keyspace::keyspace::Keyspace;
+use crate::keyspace::notes::Touch;
 use crate::types::hash::{BigHash, Hash};
 use crate::types::set::Set;
 use crate::types::string::Edited;
@@ -37,7 +38,7 @@ impl Keyspace {
             None => New::Inline(&inline),
         };
         self.stamp(place.hash);
-        self.watches.changed(from.0, from.1);
+        self.watches.touched(from.0, from.1, Touch::Removed);
         let target = self.open(to.0, to.1);
         let edited = if meta.marks & EDITED == 0 { Edited::No } else { Edited::Yes };
         self.put(to.0, to.1, target, new, meta.deadline, edited);
@@ -66,6 +67,7 @@ impl Keyspace {
     /// Empties one database in O(1); the memory is freed in slices.
     pub fn flush(&mut self, db: Db) {
         self.notice_watches(db, None);
+        self.watches.notes.add(db, b"", Touch::Whole);
         self.stamp_all();
         let empty = Database::new(self.hasher.clone());
         let database = mem::replace(self.database_mut(db), empty);
@@ -77,6 +79,8 @@ impl Keyspace {
 
     /// Empties every database.
     pub fn flush_all(&mut self) {
+        // Other shards may hold keys where this one has none.
+        self.watches.notes.add(Db(0), b"", Touch::Whole);
         for number in 0..self.settings.databases {
             if !self.database(Db(number)).table.is_empty() {
                 self.flush(Db(number));
@@ -89,6 +93,8 @@ impl Keyspace {
         if a != b && a.index().max(b.index()) < self.dbs.len() {
             self.notice_watches(a, Some(b));
             self.notice_watches(b, Some(a));
+            self.watches.notes.add(a, b"", Touch::Whole);
+            self.watches.notes.add(b, b"", Touch::Whole);
             self.stamp_all();
             self.dbs.swap(a.index(), b.index());
         }

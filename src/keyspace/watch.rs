@@ -1,15 +1,19 @@
-//! Keys that transactions watch, each with the number of its last change.
+//! Keys that transactions watch, each with the number of its last change; and the one place that
+//! every change of a key passes.
 
 use std::collections::HashMap;
 
 use crate::base::ids::Db;
 use crate::keyspace::keyspace::Keyspace;
+use crate::keyspace::notes::{Notes, Touch};
 
 /// The watched keys. Empty at nearly all times, which is one branch for a write.
 #[derive(Debug, Default)]
 pub struct Watches {
     keys: HashMap<(Db, Box<[u8]>), Watched>,
     changes: u64,
+    /// What is noted of changes, if anything.
+    pub(super) notes: Notes,
 }
 
 #[derive(Debug, Default)]
@@ -19,12 +23,19 @@ struct Watched {
 }
 
 impl Watches {
-    /// Notes that a key has changed.
+    /// Notes that a key's value has changed.
     #[inline]
     pub fn changed(&mut self, db: Db, key: &[u8]) {
+        self.touched(db, key, Touch::Wrote);
+    }
+
+    /// Notes that a key has changed, and how.
+    #[inline]
+    pub fn touched(&mut self, db: Db, key: &[u8], touch: Touch) {
         if !self.keys.is_empty() {
             self.bump(db, key);
         }
+        self.notes.add(db, key, touch);
     }
 
     /// The watched keys of a database.

@@ -8,6 +8,7 @@ use crate::base::ids::Db;
 use crate::base::table::{Meta, New, Place, Stored, is_small};
 use crate::base::time::Millis;
 use crate::keyspace::keyspace::{Expiry, Keyspace, WrongType};
+use crate::keyspace::notes::Touch;
 use crate::types::rope::{ROPE_MIN, Rope};
 use crate::types::string::Edited;
 use crate::types::value::Value;
@@ -73,7 +74,7 @@ impl Keyspace {
         let Ok((place, _)) = self.open(db, key) else { return false };
         self.take_out(db, place);
         self.stamp(place.hash);
-        self.watches.changed(db, key);
+        self.watches.touched(db, key, Touch::Removed);
         true
     }
 
@@ -91,7 +92,8 @@ impl Keyspace {
         let meta = table.meta(place);
         table.replace(place, New::Same, Meta { deadline: deadline.map(|at| at.0), ..meta });
         self.stamp(place.hash);
-        self.watches.changed(db, key);
+        let touch = if deadline.is_some() { Touch::Deadline } else { Touch::Persisted };
+        self.watches.touched(db, key, touch);
         true
     }
 

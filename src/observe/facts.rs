@@ -262,6 +262,12 @@ pub struct StatsFacts {
     pub pubsub_patterns: usize,
     /// Sharded channels with subscribers.
     pub pubsub_shard_channels: usize,
+    /// Keys that are remembered for client-side caching.
+    pub tracking_keys: usize,
+    /// Pairs of such keys and clients.
+    pub tracking_items: usize,
+    /// Prefixes of CLIENT TRACKING BCAST.
+    pub tracking_prefixes: usize,
 }
 
 /// How a shard's log is.

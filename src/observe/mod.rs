@@ -8,6 +8,7 @@
 pub mod counters;
 pub mod events;
 pub mod facts;
+pub mod graph;
 pub mod info;
 pub mod latency;
 pub mod progress;

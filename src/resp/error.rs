@@ -176,6 +176,10 @@ impl Error {
     pub const TIMEOUT_NUMBER: Error = text("ERR timeout is not an integer or out of range");
     /// A timeout below zero.
     pub const TIMEOUT_NEGATIVE: Error = text("ERR timeout is negative");
+    /// A timeout that may have a fraction.
+    pub const TIMEOUT_FLOAT: Error = text("ERR timeout is not a float or out of range");
+    /// A timeout of centuries.
+    pub const TIMEOUT_RANGE: Error = text("ERR timeout is out of range");
     /// CLIENT PAUSE: the word after the number.
     pub const PAUSE_MODE: Error = text("ERR CLIENT PAUSE mode must be WRITE or ALL");
     /// CLIENT TRACKING with an unknown client.

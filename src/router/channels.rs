@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ahash::RandomState;
-
 use crate::base::glob;
 use crate::commands::pubsub::{Change, Scope, Turn};
 
@@ -12,22 +10,12 @@ use crate::commands::pubsub::{Change, Scope, Turn};
 type Listeners = BTreeMap<u64, u64>;
 
 /// The subscriptions of one core's sessions.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Channels {
-    names: [HashMap<Vec<u8>, Listeners, RandomState>; 3],
+    names: [HashMap<Vec<u8>, Listeners>; 3],
     /// For a session and a name the number of its subscription.
-    numbers: HashMap<(u64, Scope, Vec<u8>), u64, RandomState>,
+    numbers: HashMap<(u64, Scope, Vec<u8>), u64>,
     last: u64,
-}
-
-impl Default for Channels {
-    fn default() -> Channels {
-        // Channels are named by clients: a hash that cannot be predicted.
-        let state = RandomState::new;
-        let names = || HashMap::with_hasher(state());
-        let numbers = HashMap::with_hasher(state());
-        Channels { names: [names(), names(), names()], numbers, last: 0 }
-    }
 }
 
 impl Channels {
@@ -93,7 +81,7 @@ impl Channels {
 
     /// A hash for each name, the same on every core: enough to tell how many there are.
     pub fn hashes(&self, scope: Scope) -> Vec<u64> {
-        let same = RandomState::with_seeds(1, 2, 3, 4);
+        let same = ahash::RandomState::with_seeds(1, 2, 3, 4);
         self.of(scope).keys().map(|name| same.hash_one(name)).collect()
     }
 
@@ -102,7 +90,7 @@ impl Channels {
         self.of(scope).get(name).map_or(0, BTreeMap::len)
     }
 
-    fn of(&self, scope: Scope) -> &HashMap<Vec<u8>, Listeners, RandomState> {
+    fn of(&self, scope: Scope) -> &HashMap<Vec<u8>, Listeners> {
         let [channels, patterns, shards] = &self.names;
         match scope {
             Scope::Channel => channels,
@@ -111,7 +99,7 @@ impl Channels {
         }
     }
 
-    fn of_mut(&mut self, scope: Scope) -> &mut HashMap<Vec<u8>, Listeners, RandomState> {
+    fn of_mut(&mut self, scope: Scope) -> &mut HashMap<Vec<u8>, Listeners> {
         let [channels, patterns, shards] = &mut self.names;
         match scope {
             Scope::Channel => channels,

@@ -7,3 +7,4 @@ pub mod plan;
 pub mod program;
 pub mod slot;
 pub mod transaction;
+pub mod waiting;

@@ -7,7 +7,7 @@
 //! pipeline costs nothing.
 
 use crate::base::ids::{Db, Lsn, ShardId};
-use crate::commands::order::{Envelope, Response};
+use crate::commands::order::{Envelope, Response, Tracker};
 use crate::commands::spec::Command;
 use crate::resp::args::Args;
 use crate::resp::reply::Proto;
@@ -65,7 +65,7 @@ impl Pipeline {
     pub fn send(
         &mut self,
         shard: ShardId,
-        proto: Proto,
+        (proto, tracker): (Proto, Option<Tracker>),
         (command, args, db): (&'static Command, Args<'_>, Db),
     ) {
         let found = self.envelopes.iter().position(|(to, _)| *to == shard);
@@ -76,6 +76,7 @@ impl Pipeline {
         if let Some((_, envelope)) = self.envelopes.get_mut(at) {
             self.places.push(Place { at: self.out.len(), shard, index: envelope.len() });
             envelope.proto = proto;
+            envelope.tracker = tracker;
             envelope.push(command, args, db);
         }
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{Db, ShardId};
-use crate::commands::order::Item;
+use crate::commands::order::{Item, Tracker};
 use crate::commands::session::Watched;
 use crate::commands::sort;
 use crate::commands::spec::{Flags, KeySpec, Merge};
@@ -78,6 +78,8 @@ pub struct Program {
     pub writes: bool,
     /// How many numbered replies there are.
     pub replies: usize,
+    /// Whose it is, if that session tracks.
+    pub tracker: Option<Tracker>,
 }
 
 impl Answer {

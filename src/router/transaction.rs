@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use crate::base::ids::{Db, ShardId, TxId};
 use crate::base::time::Millis;
-use crate::commands::order::{Change, Finish, Item, Order, Outcome, Step};
+use crate::commands::order::{Change, Finish, Item, Order, Outcome, Step, Voice};
 use crate::commands::spec::{Command, KeySpec};
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
@@ -97,6 +97,10 @@ pub struct Transaction {
     write_back: WriteBack,
     state: State,
     stage: usize,
+    /// Whether the step that runs announces events.
+    voice: Voice,
+    /// The step that puts back what a gathered command has changed.
+    put_back: Option<usize>,
     /// Answers still missing in this state.
     waiting: usize,
     /// Participants that were granted their claim.
@@ -134,6 +138,8 @@ impl Transaction {
             write_back,
             state: State::Claiming,
             stage: 0,
+            voice: Voice::Loud,
+            put_back: None,
             waiting: 0,
             claimed: Vec::new(),
             safe: 0,
@@ -175,7 +181,8 @@ impl Transaction {
     }
 
     fn send(&self, shard: ShardId, order: Order, actions: &mut Vec<Action>) {
-        actions.push(Action::Send(shard, Step { tx: self.id, now: self.now, order }));
+        let tracker = self.program.tracker;
+        actions.push(Action::Send(shard, Step { tx: self.id, now: self.now, tracker, order }));
     }
 
     fn claim_next(&mut self, actions: &mut Vec<Action>) {
@@ -230,6 +237,10 @@ impl Transaction {
 
     fn run_stage(&mut self, actions: &mut Vec<Action>) {
         let finish = self.finish_with(self.stage);
+        self.voice = match self.put_back == Some(self.stage) {
+            true => Voice::Quiet,
+            false => Voice::Loud,
+        };
         match self.program.stages.get(self.stage) {
             None => self.leave(actions),
             Some(Stage::Run(shares)) => {
@@ -238,7 +249,8 @@ impl Transaction {
                 self.committed = matches!(finish, Some(Finish::Write(_)));
                 for (shard, items) in shares {
                     let (items, finish) = (items.clone(), finish.clone());
-                    self.send(*shard, Order::Run { items, proto: self.proto, finish }, actions);
+                    let (proto, voice) = (self.proto, self.voice);
+                    self.send(*shard, Order::Run { items, proto, voice, finish }, actions);
                 }
             }
             Some(Stage::Gather { keys, .. }) => {
@@ -405,6 +417,7 @@ impl Transaction {
         self.stage += 1;
         if !shares.is_empty() {
             self.program.stages.insert(self.stage, Stage::Run(shares));
+            self.put_back = Some(self.stage);
         }
         self.run_stage(actions);
     }

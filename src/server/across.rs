@@ -1,6 +1,7 @@
 //! Commands of a session that cannot simply be run at once on one shard: those that span shards,
 //! those that wait for a transaction, and EXEC.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::base::ids::{Db, ShardId};
@@ -43,13 +44,13 @@ impl Connection {
 
     fn send_one(&mut self, shard: ShardId, item: &Item) {
         let proto = self.client.session.borrow().proto;
-        self.pipeline.send(shard, proto, (item.command, item.args.args(), item.db));
+        self.pipeline.send(shard, (proto, self.tracker), (item.command, item.args.args(), item.db));
     }
 
     /// Runs a command on the own shard, after the transactions that stand in its way.
     async fn in_turn(&mut self, item: Item) {
         let proto = self.client.session.borrow().proto;
-        let request = Request::of(&item, proto);
+        let request = Request { tracker: self.tracker, ..Request::of(&item, proto) };
         loop {
             if let Ok(()) = self.here(request, Last::Yes) {
                 return;
@@ -114,7 +115,8 @@ impl Connection {
         let proto = self.client.session.borrow().proto;
         let items = [item];
         let began = Instant::now();
-        let program = Program::new(items.to_vec(), Vec::new(), self.core.id, self.core.shards);
+        let mut program = Program::new(items.to_vec(), Vec::new(), self.core.id, self.core.shards);
+        program.tracker = self.tracker;
         let replies = match transact(&self.core, self.call, proto, program).await {
             Ended::Replies(replies) => replies,
             Ended::Refused(why) => return self.error(&why),
@@ -147,21 +149,36 @@ impl Connection {
         }
     }
 
+    /// Counts a command that has waited for keys; its reply begins at `start`.
+    pub(in crate::server) fn count_blocked(&self, item: &Item, start: usize) {
+        let reply = self.pipeline.out.get(start..).unwrap_or_default();
+        if is_error(reply) {
+            self.count_error(start);
+        }
+        self.count_waited(item.command, item.args.args(), 0, reply);
+    }
+
     /// EXEC: the queue as one transaction, on one shard or over several.
     pub(in crate::server) async fn exec(&mut self, queue: Vec<Queued>, watched: Vec<Watched>) {
+        if self.core.shared.monitors.load(Ordering::Relaxed) > 0 {
+            queue.iter().for_each(|queued| self.monitor(queued.args.args()));
+            self.monitor(OwnedArgs::of(&[b"exec"]).args());
+        }
         let proto = self.client.session.borrow().proto;
         let items = self.items_of(&queue);
         let (me, shards) = (self.core.id, self.core.shards);
+        let tracker = queue.first().and_then(|queued| self.track_command(queued.command));
         let ended = match home(&items, &watched, me, shards) {
             _ if items.is_empty() && watched.is_empty() => Ended::Replies(Vec::new()),
             Some(shard) => {
-                let group = Group { items, watched: watched.clone(), proto };
+                let group = Group { items, watched: watched.clone(), proto, tracker };
                 self.core.send_group(shard, self.call, group);
                 self.group_ran().await
             }
             None => {
                 let began = Instant::now();
-                let program = Program::new(items.clone(), watched.clone(), me, shards);
+                let mut program = Program::new(items.clone(), watched.clone(), me, shards);
+                program.tracker = tracker;
                 let ended = transact(&self.core, self.call, proto, program).await;
                 if let Ended::Replies(replies) = &ended {
                     self.count_across(&items, replies, began);

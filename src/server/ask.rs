@@ -11,13 +11,13 @@ use crate::commands::client::{self, ClientFilter, KillForm};
 use crate::commands::object;
 use crate::commands::pubsub::Change;
 use crate::commands::session::{Ask, IfBusy, Watched};
+use crate::observe::graph;
 use crate::observe::info::choose;
 use crate::observe::slowlog;
 use crate::resp::error::Error;
 use crate::resp::reply::Reply;
 use crate::router::slot::shard_of;
 use crate::server::connection::Connection;
-use crate::server::post::News;
 use crate::server::{clock, facts, log, reload, saver, settings, shutdown};
 
 /// What becomes of the connection after the answer.
@@ -27,6 +27,8 @@ pub enum Asked {
     Go,
     /// It is closed.
     Close,
+    /// It waits for keys.
+    Block,
     /// It goes on; what was written are messages, not a reply.
     Told,
     /// It goes on after so many milliseconds (0: never), and is answered `:0` then.
@@ -40,18 +42,6 @@ impl Connection {
             Ask::Nothing => {}
             Ask::Close => return Asked::Close,
             Ask::Unwatch(watched) => self.unwatch(watched).await,
-            Ask::Reset { watched, ended } => {
-                self.listen(ended);
-                self.unwatch(watched).await;
-            }
-            Ask::Listen(changes) => {
-                self.listen(changes);
-                return Asked::Told;
-            }
-            Ask::Publish { scope, channel, message } => {
-                self.publish(News { scope, channel, message }).await;
-            }
-            Ask::PubSub(question) => self.pubsub(question).await,
             Ask::Watch(keys) => self.watch(keys).await,
             Ask::Exec { commands, watched } => self.exec(commands, watched).await,
             Ask::ClientInfo => self.client_info(),
@@ -109,6 +99,18 @@ impl Connection {
                 }
             }
             Ask::ShutdownAbort => self.error(&Error::NO_SHUTDOWN),
+            Ask::Listen(changes) => {
+                self.listen(changes);
+                return Asked::Told;
+            }
+            ask @ (Ask::Reset { .. }
+            | Ask::Publish { .. }
+            | Ask::PubSub(_)
+            | Ask::Track { .. }
+            | Ask::Monitor
+            | Ask::Pause { .. }
+            | Ask::Unpause
+            | Ask::Unblock { .. }) => self.answer_listener(ask).await,
             ask => return self.answer_observer(ask).await,
         }
         Asked::Go
@@ -141,6 +143,17 @@ impl Connection {
             Ask::LatencyHistory { event } => {
                 let events = facts::events(&self.core).await;
                 self.write(|reply| admin::write_history(reply, &events, &event));
+            }
+            Ask::LatencyGraph { event } => {
+                let events = facts::events(&self.core).await;
+                let second = self.core.clock.now().0 / 1000;
+                match graph::graph(&events, &event, second) {
+                    Some(text) => self.write(|reply| reply.verbatim("txt", text.as_bytes())),
+                    None => {
+                        let why = format!("No samples available for event '{event}'");
+                        self.error(&Error::err_owned(why));
+                    }
+                }
             }
             Ask::LatencyReset { events } => {
                 let reset = facts::reset_events(&self.core, events).await;
@@ -229,7 +242,7 @@ impl Connection {
         self.write(|reply| absent::write_waitaof(reply, synced));
     }
 
-    fn listen(&mut self, changes: Vec<Change>) {
+    pub(in crate::server) fn listen(&mut self, changes: Vec<Change>) {
         let session = self.client.session.borrow().id;
         self.core.note_subscriptions(session, changes);
     }

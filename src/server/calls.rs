@@ -19,8 +19,37 @@ pub enum Arrival {
     Response(ShardId, Response),
     /// To a step of a transaction.
     Outcome(ShardId, Outcome),
+    /// To a command that may wait, at the shard that was visited.
+    Visited(Word, Response),
+    /// From a shard where a command stands in line.
+    Told(Word, Response),
     /// To a transaction on one shard; nothing ran if a watched key had changed.
     Ran { unchanged: bool, response: Response },
+}
+
+/// What a wait has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// The command has run: its reply is there.
+    Served,
+    /// It stands in line.
+    Entered,
+    /// It was over already.
+    Over,
+    /// The session may try.
+    Invited,
+}
+
+impl CallId {
+    /// As it travels in what the shards know of a session.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// What `number` has made.
+    pub fn of(number: u32) -> CallId {
+        CallId(number)
+    }
 }
 
 #[derive(Debug, Default)]

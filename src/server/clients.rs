@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use crate::base::time::Millis;
-use crate::commands::client::{ClientFilter, ClientLine, Wire, line};
+use crate::commands::client::{ClientFilter, ClientLine, Unblock, Wire, line};
 use crate::commands::session::Session;
 use crate::config::values::BufferLimit;
 use crate::limits::SEND_SPARE_MAX;
@@ -27,6 +27,8 @@ pub struct Client {
     mail: RefCell<Vec<u8>>,
     /// Since when more waits for it than the soft limit allows.
     slow_since: Cell<Option<Millis>>,
+    /// CLIENT UNBLOCK, while it waits.
+    unblocked: Cell<Option<Unblock>>,
     waiting: RefCell<Option<Waker>>,
 }
 
@@ -91,6 +93,40 @@ impl Client {
     /// Is there anything in the mailbox?
     pub fn has_mail(&self) -> bool {
         !self.mail.borrow().is_empty()
+    }
+
+    /// It begins to wait in a blocking command.
+    pub fn begin_block(&self) {
+        self.unblocked.set(None);
+        self.wire.borrow_mut().blocked = true;
+    }
+
+    /// It waits no more.
+    pub fn end_block(&self) {
+        self.wire.borrow_mut().blocked = false;
+    }
+
+    /// Wakes it if it waits in a blocking command; says whether it did.
+    pub fn unblock(&self, how: Unblock) -> bool {
+        let blocked = self.wire.borrow().blocked && self.unblocked.get().is_none();
+        if blocked {
+            self.unblocked.set(Some(how));
+            self.wake();
+        }
+        blocked
+    }
+
+    /// As `unless_mail`, or until it is unblocked.
+    pub async fn unless_unblocked<T>(
+        &self,
+        future: impl Future<Output = io::Result<T>>,
+    ) -> Result<io::Result<Heard<T>>, Unblock> {
+        let mut future = pin!(self.unless_mail(future));
+        poll_fn(|context| match self.unblocked.take() {
+            Some(how) => Poll::Ready(Err(how)),
+            None => future.as_mut().poll(context).map(Ok),
+        })
+        .await
     }
 
     fn wake(&self) {
@@ -164,6 +200,20 @@ impl Clients {
         self.open.borrow().get(&id).cloned()
     }
 
+    /// Those that see all commands.
+    pub fn monitors(&self) -> Vec<Rc<Client>> {
+        let open = self.open.borrow();
+        open.values().filter(|client| client.session.borrow().monitors).cloned().collect()
+    }
+
+    /// How many wait in a blocking command, and how many track.
+    pub fn blocked_and_tracking(&self) -> (usize, usize) {
+        let open = self.open.borrow();
+        let blocked = open.values().filter(|client| client.wire.borrow().blocked).count();
+        let tracking = open.values().filter(|client| client.session.borrow().tracking.is_some());
+        (blocked, tracking.count())
+    }
+
     /// How many are subscribed to something.
     pub fn subscribed(&self) -> usize {
         let open = self.open.borrow();
@@ -198,7 +248,7 @@ impl Clients {
         for client in self.open.borrow().values() {
             let session = client.session.borrow();
             let idle = now.0.saturating_sub(session.seen.0);
-            let silent = session.subscriptions.any();
+            let silent = session.subscriptions.any() || client.wire.borrow().blocked;
             drop(session);
             if idle > most && !silent && !client.killed.get() {
                 client.end();

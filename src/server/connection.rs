@@ -5,22 +5,21 @@
 //! in one write. A connection asks for more bytes only when its batch has left, so one client can
 //! never pile up work or replies (back-pressure).
 
-use std::future::pending;
 use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_lite::future::or;
-
 use crate::base::ids::Lsn;
-use crate::commands::order::{Item, Response};
+use crate::commands::blocking::{self, Patience};
+use crate::commands::order::{Item, Response, Tracker};
 use crate::commands::session::{Ask, ReplyMode, Session, Shell};
 use crate::commands::spec::{Command, Flags, Run};
 use crate::commands::table;
+use crate::commands::tracking;
 use crate::commands::transaction::{self, Gate};
-use crate::limits::{BATCH_COMMANDS, BATCH_REPLY_BYTES, READ_BUFFER_KEEP};
+use crate::limits::{BATCH_COMMANDS, BATCH_REPLY_BYTES};
 use crate::observe::counters::Outcome;
 use crate::resp::args::Args;
 use crate::resp::buffer::Buffer;
@@ -52,6 +51,12 @@ pub struct Connection {
     limits: Limits,
     tally: Tally,
     pub(in crate::server) timing: Timing,
+    /// Counts the commands that had to wait for keys.
+    pub(in crate::server) waits: u64,
+    /// What a shard has to know of the session while it runs the present command, if it tracks.
+    pub(in crate::server) tracker: Option<Tracker>,
+    /// The command that has to wait for keys now.
+    blocked: Option<(Item, Patience)>,
     /// The data was larger than maxmemory when this batch began, and nothing may be evicted.
     full: bool,
 }
@@ -62,6 +67,8 @@ enum Pending {
     Nothing,
     /// A session command needs the server.
     Ask(Ask),
+    /// The command may have to wait for keys.
+    Block(Item, Patience),
     /// The command spans shards, or waits for a transaction.
     Across(Route, Item),
 }
@@ -75,6 +82,8 @@ enum End {
     Full,
     /// The connection is to be closed after the replies.
     Close,
+    /// The client waits for keys: `blocked` says for which.
+    Block,
     /// The client waits (WAIT), for so many milliseconds, or for ever at 0.
     Wait(u64),
 }
@@ -87,6 +96,9 @@ pub async fn serve(core: Rc<Core>, client: Rc<Client>, mut socket: Socket) {
         limits: limits(&settings, client.session.borrow().authenticated),
         tally: Tally::new(core.clock.turn()),
         timing: Timing::of(&settings.config),
+        waits: 0,
+        tracker: None,
+        blocked: None,
         full: false,
         pipeline: Pipeline::default(),
         core: Rc::clone(&core),
@@ -103,6 +115,8 @@ pub async fn serve(core: Rc<Core>, client: Rc<Client>, mut socket: Socket) {
             &format!("client {}: {error}", client.session.borrow().peer),
         );
     }
+    connection.end_monitor();
+    connection.untrack().await;
     let ended = client.session.borrow_mut().subscriptions.end();
     if !ended.is_empty() {
         core.note_subscriptions(client.session.borrow().id, ended);
@@ -140,12 +154,18 @@ impl Connection {
             self.client.session.borrow_mut().seen = self.core.clock.now();
             loop {
                 self.wait_for_device().await;
+                self.core.wait_for_readers().await;
                 let end = self.batch(&mut buffer, &mut parser).await;
                 self.leave(socket).await?;
                 match end {
                     End::Close => return Ok(()),
                     _ if self.client.killed.get() => return Ok(()),
                     End::Drained => break,
+                    End::Block => {
+                        if let Some(blocked) = self.blocked.take() {
+                            self.wait_for_keys(socket, &mut buffer, blocked).await?;
+                        }
+                    }
                     End::Wait(millis) => self.sit_out(socket, &mut buffer, millis).await?,
                     End::Full => {
                         self.core.pauses.rest().await;
@@ -156,47 +176,6 @@ impl Connection {
             buffer.shrink();
             parser.shrink();
         }
-    }
-
-    /// WAIT: no replica comes. The client is read from meanwhile, so that its end is seen, unless
-    /// it sends very much.
-    async fn sit_out(
-        &mut self,
-        socket: &mut Socket,
-        buffer: &mut Buffer,
-        millis: u64,
-    ) -> io::Result<()> {
-        let rest = async {
-            match millis {
-                0 => pending().await,
-                _ => glommio::timer::sleep(Duration::from_millis(millis)).await,
-            }
-        };
-        let mut rest = pin!(rest);
-        let mut over = false;
-        while !over {
-            let late = async {
-                rest.as_mut().await;
-                Ok(None)
-            };
-            let read = async {
-                match buffer.pending() < READ_BUFFER_KEEP {
-                    true => socket.read(buffer).await.map(Some),
-                    false => pending().await,
-                }
-            };
-            match self.client.unless_killed(or(late, read)).await? {
-                Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Some(read) => self.count_read(read),
-                None => over = true,
-            }
-        }
-        self.core.clock.start_turn();
-        let start = self.pipeline.out.len();
-        let proto = self.client.session.borrow().proto;
-        Reply::new(&mut self.pipeline.out, proto).integer(0);
-        self.hide(start);
-        Ok(())
     }
 
     /// While a snapshot has encoded more than the device takes, nobody adds to it.
@@ -234,6 +213,9 @@ impl Connection {
                 Step::Request => {}
             }
             let args = parser.args(buffer);
+            if self.core.shared.may_be_paused() {
+                self.wait_while_paused(args).await;
+            }
             let last = if buffer.is_last() { Last::Yes } else { Last::No };
             let pending = self.dispatch(args, last);
             if !matches!(pending, Pending::Nothing) {
@@ -242,6 +224,7 @@ impl Connection {
                     Asked::Go | Asked::Told => End::Full,
                     Asked::Close => End::Close,
                     Asked::Wait(millis) => End::Wait(millis),
+                    Asked::Block => End::Block,
                 };
                 if end != End::Full {
                     break;
@@ -257,7 +240,7 @@ impl Connection {
         end
     }
 
-    fn count_read(&self, bytes: usize) {
+    pub(in crate::server) fn count_read(&self, bytes: usize) {
         let mut shard = self.core.shard.borrow_mut();
         shard.counters.net_input_bytes += bytes as u64;
         shard.counters.reads_processed += 1;
@@ -318,20 +301,33 @@ impl Connection {
                 return self.refuse(Some(command), args, error);
             }
         }
-        let (db, proto) = (session.db, session.proto);
+        let (db, proto, tracks) = (session.db, session.proto, session.tracking.is_some());
         drop(session);
+        if self.core.shared.monitors.load(Ordering::Relaxed) > 0 && tracking::is_shown(command) {
+            self.monitor(args);
+        }
+        self.tracker = match tracks && matches!(command.run, Run::Keys(_)) {
+            true => self.track_command(command),
+            false => None,
+        };
+        if command.flags.has(Flags::BLOCKING)
+            && let Some(patience) = blocking::patience(command, args)
+        {
+            return Pending::Block(Item::of(command, args, db), patience);
+        }
+        let tracker = self.tracker;
         let route = route(command, args, self.core.id, self.core.shards);
         match route {
             Route::Session => self.in_session(command, args, last),
             Route::One(shard) if shard == self.core.id => {
-                let request = Request { command, args, db, proto };
+                let request = Request { command, args, db, proto, tracker };
                 match self.here(request, last) {
                     Ok(()) => Pending::Nothing,
                     Err(Busy) => Pending::Across(route, Item::of(command, args, db)),
                 }
             }
             Route::One(shard) if self.replies_on() => {
-                self.pipeline.send(shard, proto, (command, args, db));
+                self.pipeline.send(shard, (proto, tracker), (command, args, db));
                 Pending::Nothing
             }
             _ => Pending::Across(route, Item::of(command, args, db)),
@@ -491,6 +487,10 @@ impl Connection {
                 self.across(route, item).await;
                 Asked::Go
             }
+            Pending::Block(item, patience) => {
+                self.blocked = Some((item, patience));
+                return Asked::Block;
+            }
         };
         self.core.clock.start_turn();
         // What CONFIG SET has changed holds for itself already.
@@ -499,7 +499,7 @@ impl Connection {
         self.flush(end, Some(args));
         self.tally.resume(self.core.clock.turn());
         match asked {
-            Asked::Wait(_) => {}
+            Asked::Wait(_) | Asked::Block => {}
             // Confirmations are messages, which CLIENT REPLY does not concern.
             Asked::Told => _ = self.client.session.borrow_mut().reply_hidden(),
             _ => self.hide(start),
@@ -544,34 +544,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes what is to leave now.
-    pub(in crate::server) async fn write_out(&mut self, socket: &mut Socket) -> io::Result<()> {
-        if !self.pipeline.out.is_empty() {
-            {
-                let mut shard = self.core.shard.borrow_mut();
-                shard.counters.net_output_bytes += self.pipeline.out.len() as u64;
-                shard.counters.writes_processed += 1;
-                self.client.wire.borrow_mut().reply_waiting = self.pipeline.out.len();
-            }
-            let written = self.send(socket).await;
-            self.client.wire.borrow_mut().reply_waiting = 0;
-            written?;
-        }
-        Ok(())
-    }
-
-    /// Writes the batch. A session that has killed itself still gets its reply.
-    async fn send(&self, socket: &mut Socket) -> io::Result<()> {
-        let writing = socket.write_all(&self.pipeline.out);
-        match self.client.killed.get() {
-            true => writing.await,
-            false => self.client.unless_killed(writing).await,
-        }
-    }
-
     /// Counts what has run since the last flush; `args` are those of the last command, if it ran
     /// alone.
-    fn flush(&mut self, end: Outcome, args: Option<Args<'_>>) {
+    pub(in crate::server) fn flush(&mut self, end: Outcome, args: Option<Args<'_>>) {
         let mut shard = self.core.shard.borrow_mut();
         let Some(took) = self.tally.flush(&mut shard.counters, end, &self.timing) else { return };
         drop(shard);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use crate::base::ids::{Lsn, ShardId};
-use crate::commands::order::{Envelope, Item, Outcome, Response, Step};
+use crate::commands::order::{Envelope, Item, Outcome, Response, Step, Tracker, Wait};
 use crate::commands::session::Watched;
 use crate::observe::events::Events;
 use crate::observe::slowlog::SlowLog;
@@ -23,24 +23,25 @@ use crate::resp::reply::{Proto, Reply};
 use crate::router::channels::Channels;
 use crate::server::advance::Advancing;
 use crate::server::aof::LogFiles;
-use crate::server::calls::{Arrival, CallId, Calls};
+use crate::server::calls::{Arrival, CallId, Calls, Word};
 use crate::server::clients::Clients;
 use crate::server::clock::Clock;
 use crate::server::database::Database;
+use crate::server::job::{Job, Work, worded};
 use crate::server::mesh::{Answer, Port, ticket};
-use crate::server::meter::{Last, Meter};
+use crate::server::meter::Meter;
 use crate::server::requests::Requests;
 use crate::server::saver::Saver;
 use crate::server::settings;
 use crate::server::shared::{Settings, Shared};
 use crate::server::signal::{Crowd, Pauses, Signal};
 use crate::server::stream::Net;
-use crate::shard::execute::Request;
 use crate::shard::gate::Release;
 use crate::shard::locks::{Claim, Ticket};
 use crate::shard::orders::{Carried, Ending};
 use crate::shard::shard::Shard;
 use crate::shard::upkeep::Supply;
+use crate::shard::waiting::Told;
 
 /// Something for a core to do that is rare enough to travel as a function.
 pub type Task = Box<dyn FnOnce(&Rc<Core>) + Send>;
@@ -53,6 +54,8 @@ pub enum Message {
     Group { from: ShardId, call: CallId, group: Group },
     /// A step of a transaction over several shards.
     Step { from: ShardId, call: CallId, step: Step },
+    /// A command that may wait.
+    Wait { from: ShardId, call: CallId, wait: Box<Wait> },
     /// An answer.
     Arrival { call: CallId, arrival: Arrival },
     /// Anything else.
@@ -68,23 +71,8 @@ pub struct Group {
     pub watched: Vec<Watched>,
     /// The protocol of its replies.
     pub proto: Proto,
-}
-
-/// Work that came from a session, here or elsewhere, and may have to wait for its turn.
-#[derive(Debug)]
-struct Job {
-    from: ShardId,
-    call: CallId,
-    work: Work,
-    response: Response,
-    /// The claim that it runs under, once it had to line up.
-    ticket: Option<Ticket>,
-}
-
-#[derive(Debug)]
-enum Work {
-    Envelope { envelope: Envelope, next: usize },
-    Group { group: Group, unchanged: bool },
+    /// Whose it is, if that session tracks.
+    pub tracker: Option<Tracker>,
 }
 
 /// Who waits for a claim's turn.
@@ -148,6 +136,8 @@ pub struct Core {
     pub settings: RefCell<Settings>,
     /// Connections of this core.
     pub clients: Clients,
+    /// It has lately told other cores what nobody answers.
+    pub spreading: Cell<bool>,
     /// What its connections are subscribed to.
     pub channels: RefCell<Channels>,
     /// Questions under way.
@@ -210,6 +200,7 @@ impl Core {
             settings: RefCell::new(settings),
             clients: Clients::default(),
             channels: RefCell::default(),
+            spreading: Cell::new(false),
             calls: Calls::default(),
             log_due: Signal::default(),
             pauses: Pauses::default(),
@@ -243,6 +234,7 @@ impl Core {
             }
             Message::Group { from, call, group } => self.group(from, call, group),
             Message::Step { from, call, step } => self.step(from, call, step),
+            Message::Wait { from, call, wait } => self.attend(from, call, wait),
             Message::Arrival { call, arrival } => self.calls.deliver(call, arrival),
             Message::Task(task) => task(self),
         }
@@ -328,9 +320,14 @@ impl Core {
         let before = shard.appended();
         shard.begin(self.clock.now(), self.shared.epochs.now());
         let result = work(&mut shard);
+        shard.serve();
         if shard.appended() != before {
             shard.assist();
             self.log_due.raise();
+        }
+        if let Some(news) = shard.take_news() {
+            drop(shard);
+            self.spread(news);
         }
         result
     }
@@ -394,6 +391,26 @@ impl Core {
         self.work(Job { from, call, work, response: Response::default(), ticket: None });
     }
 
+    /// A command that may wait, for one shard, this one or another.
+    pub fn send_wait(self: &Rc<Self>, to: ShardId, call: CallId, wait: Box<Wait>) {
+        match to == self.id {
+            true => self.attend(self.id, call, wait),
+            false => self.port.send(to, Message::Wait { from: self.id, call, wait }),
+        }
+    }
+
+    fn attend(self: &Rc<Self>, from: ShardId, call: CallId, wait: Box<Wait>) {
+        let work = Work::Wait { wait, word: Word::Over };
+        self.work(Job { from, call, work, response: Response::default(), ticket: None });
+    }
+
+    /// A client that stood in line hears what became of it, when the log lets it.
+    pub fn tell(&self, told: Told) {
+        let (word, response) = worded(Some(told.what));
+        let (from, call) = (told.who.core, CallId::of(told.who.call));
+        self.finish(Job { from, call, work: Work::Told(word), response, ticket: None });
+    }
+
     fn answer(&self, to: ShardId, call: CallId, arrival: Arrival) {
         match to == self.id {
             true => self.calls.deliver(call, arrival),
@@ -434,6 +451,8 @@ impl Core {
         let arrival = match job.work {
             Work::Envelope { .. } => Arrival::Response(self.id, job.response),
             Work::Group { unchanged, .. } => Arrival::Ran { unchanged, response: job.response },
+            Work::Wait { word, .. } => Arrival::Visited(word, job.response),
+            Work::Told(word) => Arrival::Told(word, job.response),
         };
         self.answer(job.from, job.call, arrival);
     }
@@ -510,7 +529,7 @@ impl Core {
 
     /// Gives a claim up.
     pub fn step_aside(self: &Rc<Self>, ticket: Ticket) {
-        let turns = self.shard.borrow_mut().locks.leave(ticket);
+        let turns = self.run(|shard| shard.locks.leave(ticket));
         self.take_turns(turns);
     }
 
@@ -553,58 +572,5 @@ impl Core {
         let mut line = Vec::new();
         Reply::new(&mut line, Proto::Two).error(&self.shared.fault());
         line
-    }
-}
-
-impl Job {
-    /// Runs what it can. Returns the claim that it has to wait for, if any.
-    fn run(
-        &mut self,
-        shard: &mut Shard,
-        turns: &mut Vec<Ticket>,
-        meter: &mut Meter<'_>,
-    ) -> Option<Ticket> {
-        let Response { bytes, ends, slow, .. } = &mut self.response;
-        match &mut self.work {
-            Work::Envelope { envelope, next } => {
-                while let Some((command, args, db)) = envelope.get(*next) {
-                    let proto = envelope.proto_of(*next);
-                    let request = Request { command, args, db, proto };
-                    if self.ticket.is_none()
-                        && let Some(claim) = shard.obstacle(request)
-                    {
-                        meter.pause(shard, slow);
-                        return Some(shard.locks.enter(claim));
-                    }
-                    meter.before(shard, command, slow);
-                    let start = bytes.len();
-                    let requires = shard.run(request, bytes);
-                    ends.push((bytes.len() as u32, requires));
-                    *next += 1;
-                    let last = if *next == envelope.len() { Last::Yes } else { Last::No };
-                    let reply = bytes.get(start..).unwrap_or_default();
-                    slow.extend(meter.after(shard, request, reply, last));
-                    if let Some(ticket) = self.ticket.take() {
-                        turns.extend(shard.locks.leave(ticket));
-                    }
-                }
-            }
-            Work::Group { group, unchanged } => {
-                if self.ticket.is_none()
-                    && let Some(claim) = shard.obstacle_to_all(&group.items, &group.watched)
-                {
-                    return Some(shard.locks.enter(claim));
-                }
-                let Group { items, watched, proto } = group;
-                let (ran, requires) = shard.run_all(items, watched, *proto, bytes);
-                *unchanged = ran;
-                meter.all(shard, items, bytes, slow);
-                ends.push((bytes.len() as u32, requires));
-                if let Some(ticket) = self.ticket.take() {
-                    turns.extend(shard.locks.leave(ticket));
-                }
-            }
-        }
-        None
     }
 }

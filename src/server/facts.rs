@@ -35,6 +35,9 @@ struct View {
     keys_total: u64,
     watching: usize,
     subscribed: usize,
+    blocked_and_tracking: (usize, usize),
+    blocking_keys: usize,
+    tracking: (usize, usize, usize),
     names: [Vec<u64>; 3],
 }
 
@@ -51,6 +54,9 @@ pub async fn gather(core: &Rc<Core>) -> Facts {
             connected: core.shared.clients.load(Ordering::Relaxed),
             max: config.maxclients,
             watching: views.iter().map(|view| view.watching).sum(),
+            blocked: views.iter().map(|view| view.blocked_and_tracking.0).sum(),
+            tracking: views.iter().map(|view| view.blocked_and_tracking.1).sum(),
+            blocking_keys: views.iter().map(|view| view.blocking_keys).sum(),
             pubsub: views.iter().map(|view| view.subscribed).sum(),
             ..ClientFacts::default()
         },
@@ -113,6 +119,9 @@ fn view(core: &Rc<Core>) -> View {
         keys_total: progress.map_or(0, |progress| progress.keys),
         watching: core.clients.watching(),
         subscribed: core.clients.subscribed(),
+        blocked_and_tracking: core.clients.blocked_and_tracking(),
+        blocking_keys: shard.ears.waiting.keys(),
+        tracking: shard.ears.tracking.sizes(),
         names: Scope::ALL.map(|scope| core.channels.borrow().hashes(scope)),
     }
 }
@@ -126,6 +135,9 @@ fn stats(views: &[View]) -> StatsFacts {
         pubsub_channels: different(0),
         pubsub_patterns: different(1),
         pubsub_shard_channels: different(2),
+        tracking_keys: views.iter().map(|view| view.tracking.0).sum(),
+        tracking_items: views.iter().map(|view| view.tracking.1).sum(),
+        tracking_prefixes: views.iter().map(|view| view.tracking.2).max().unwrap_or_default(),
         ..StatsFacts::default()
     }
 }

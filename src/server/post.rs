@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::base::ids::ShardId;
 use crate::commands::pubsub::{Change, Question, Scope, write_message, write_numbers};
+use crate::commands::session::Ask;
 use crate::config::values::BufferLimit;
 use crate::resp::reply::Proto;
 use crate::server::clients::Client;
@@ -51,13 +52,13 @@ impl Core {
         count
     }
 
-    fn others_with_subscribers(&self) -> impl Iterator<Item = ShardId> {
+    pub(in crate::server) fn others_with_subscribers(&self) -> impl Iterator<Item = ShardId> {
         let others = (0..self.shards).map(ShardId).filter(|shard| *shard != self.id);
         others.filter(|shard| self.shared.subscriptions(*shard) > 0)
     }
 
     /// Hands news to this core's subscribers; how many there are.
-    fn deliver(&self, news: &News) -> usize {
+    pub(in crate::server) fn deliver(&self, news: &News) -> usize {
         let limit = self.settings.borrow().config.client_output_buffer_limit.pubsub;
         let mut count = 0;
         let mut frames = Frames::default();
@@ -107,6 +108,40 @@ impl Frames {
 }
 
 impl Connection {
+    /// What commands about subscriptions, caches and waiting ask for.
+    pub(in crate::server) async fn answer_listener(&mut self, ask: Ask) {
+        match ask {
+            Ask::Reset { watched, ended } => {
+                self.listen(ended);
+                self.end_monitor();
+                self.untrack().await;
+                self.unwatch(watched).await;
+            }
+            Ask::Publish { scope, channel, message } => {
+                self.publish(News { scope, channel, message }).await;
+            }
+            Ask::PubSub(question) => self.pubsub(question).await,
+            Ask::Track { wanted, redirect } => self.track(wanted, redirect).await,
+            Ask::Monitor => self.begin_monitor(),
+            Ask::Pause { until, which } => {
+                self.core.shared.pause(until, which, self.core.clock.now());
+                self.write(|reply| reply.ok());
+            }
+            Ask::Unpause => {
+                self.core.shared.unpause();
+                self.write(|reply| reply.ok());
+            }
+            Ask::Unblock { id, how } => {
+                let work = move |core: &Rc<Core>| {
+                    core.clients.get(id).is_some_and(|client| client.unblock(how))
+                };
+                let woken = self.core.on_all(work).await.contains(&true);
+                self.write(|reply| reply.integer(i64::from(woken)));
+            }
+            _ => unreachable!("answered elsewhere"),
+        }
+    }
+
     /// PUBLISH and SPUBLISH.
     pub(in crate::server) async fn publish(&mut self, news: News) {
         let count = self.core.publish(news).await;
@@ -162,5 +197,30 @@ impl Connection {
         self.write_out(socket).await?;
         self.pipeline.clear();
         Ok(())
+    }
+
+    /// Writes what is to leave now.
+    pub(in crate::server) async fn write_out(&mut self, socket: &mut Socket) -> io::Result<()> {
+        if !self.pipeline.out.is_empty() {
+            {
+                let mut shard = self.core.shard.borrow_mut();
+                shard.counters.net_output_bytes += self.pipeline.out.len() as u64;
+                shard.counters.writes_processed += 1;
+                self.client.wire.borrow_mut().reply_waiting = self.pipeline.out.len();
+            }
+            let written = self.send(socket).await;
+            self.client.wire.borrow_mut().reply_waiting = 0;
+            written?;
+        }
+        Ok(())
+    }
+
+    /// Writes the batch. A session that has killed itself still gets its reply.
+    async fn send(&self, socket: &mut Socket) -> io::Result<()> {
+        let writing = socket.write_all(&self.pipeline.out);
+        match self.client.killed.get() {
+            true => writing.await,
+            false => self.client.unless_killed(writing).await,
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::base::ids::ShardId;
 use crate::commands::admin::Saving;
+use crate::commands::events::Classes;
 use crate::config::Config;
 use crate::config::runtime::SetRefused;
 use crate::config::values::{EvictionPolicy, Fsync};
@@ -74,6 +75,9 @@ pub fn apply(core: &Rc<Core>) {
     let (hashes, sets, zsets) = (hash_limits(&config), set_limits(&config), zset_limits(&config));
     shard.keys.configure(hashes, sets, zsets, access_policy(&config));
     shard.keys.configure_streams(stream_nodes(&config));
+    shard.set_events(Classes::of(&config.notify_keyspace_events));
+    let most = config.tracking_table_max_keys as usize;
+    shard.ears.tracking.limit(most.div_ceil(usize::from(core.shards)));
     if shard.log().is_some() {
         shard.gate.set_promise(aof::promise(config.appendfsync));
         shard.note_progress();

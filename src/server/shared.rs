@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::base::ids::{Epoch, ShardId, TxId};
 use crate::base::time::Millis;
+use crate::commands::client::Paused;
 use crate::commands::session::Facts;
 use crate::config::Config;
 use crate::resp::error::Error;
@@ -50,6 +51,13 @@ pub struct Shared {
     memory: Vec<AtomicU64>,
     barren: Vec<AtomicBool>,
     subscriptions: Vec<AtomicUsize>,
+    news: Vec<AtomicUsize>,
+    /// Sessions with MONITOR.
+    pub monitors: AtomicUsize,
+    /// CLIENT PAUSE: until when, in milliseconds since 1970; 0: not at all.
+    paused_until: AtomicU64,
+    /// It lets all commands wait, not only writes.
+    paused_all: AtomicBool,
     next_client: AtomicU64,
     next_tx: AtomicU64,
     fault: Mutex<String>,
@@ -102,6 +110,10 @@ impl Shared {
             memory: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             barren: (0..shards).map(|_| AtomicBool::new(false)).collect(),
             subscriptions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            news: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            monitors: AtomicUsize::new(0),
+            paused_until: AtomicU64::new(0),
+            paused_all: AtomicBool::new(false),
             next_client: AtomicU64::new(1),
             next_tx: AtomicU64::new(now.0 << 20),
             fault: Mutex::default(),
@@ -161,6 +173,54 @@ impl Shared {
         if let Some(place) = self.subscriptions.get(shard.index()) {
             place.store(count, Ordering::SeqCst);
         }
+    }
+
+    /// Something nobody answers is on its way to a core.
+    pub fn news_sent(&self, shard: ShardId) {
+        self.news.get(shard.index()).inspect(|count| _ = count.fetch_add(1, Ordering::Relaxed));
+    }
+
+    /// It has arrived.
+    pub fn news_taken(&self, shard: ShardId) {
+        self.news.get(shard.index()).inspect(|count| _ = count.fetch_sub(1, Ordering::Relaxed));
+    }
+
+    /// What is on its way to the core that has most of it.
+    pub fn news_waiting(&self) -> usize {
+        self.news.iter().map(|count| count.load(Ordering::Relaxed)).max().unwrap_or_default()
+    }
+
+    /// CLIENT PAUSE. A pause is never made shorter or narrower by another one.
+    pub fn pause(&self, until: Millis, which: Paused, now: Millis) {
+        let was = self.paused(now);
+        self.paused_all.store(which == Paused::All || was == Some(Paused::All), Ordering::SeqCst);
+        match was {
+            Some(_) => _ = self.paused_until.fetch_max(until.0, Ordering::SeqCst),
+            None => self.paused_until.store(until.0, Ordering::SeqCst),
+        }
+    }
+
+    /// CLIENT UNPAUSE.
+    pub fn unpause(&self) {
+        self.paused_until.store(0, Ordering::SeqCst);
+    }
+
+    /// Has CLIENT PAUSE been used since it last ended? The one question of the path of a command.
+    #[inline]
+    pub fn may_be_paused(&self) -> bool {
+        self.paused_until.load(Ordering::Relaxed) != 0
+    }
+
+    /// What is paused.
+    pub fn paused(&self, now: Millis) -> Option<Paused> {
+        let until = self.paused_until.load(Ordering::SeqCst);
+        if until <= now.0 {
+            return None;
+        }
+        Some(match self.paused_all.load(Ordering::SeqCst) {
+            true => Paused::All,
+            false => Paused::Writes,
+        })
     }
 
     /// Subscriptions on a core.

@@ -4,7 +4,8 @@ use crate::base::ids::{Db, Lsn};
 use crate::base::mutant::Mutant;
 use crate::base::time::Millis;
 use crate::commands::call::{Call, Effect};
-use crate::commands::order::Item;
+use crate::commands::events::Cause;
+use crate::commands::order::{Item, Tracker, Voice};
 use crate::commands::session::Watched;
 use crate::commands::spec::{Command, Flags, KeySpec, Run};
 use crate::commands::table;
@@ -26,12 +27,15 @@ pub struct Request<'a> {
     pub db: Db,
     /// The protocol of its reply.
     pub proto: Proto,
+    /// Whose it is, if that session tracks.
+    pub tracker: Option<Tracker>,
 }
 
 impl<'a> Request<'a> {
     /// The request that an item stands for.
     pub fn of(item: &'a Item, proto: Proto) -> Request<'a> {
-        Request { command: item.command, args: item.args.args(), db: item.db, proto }
+        let (command, args, db) = (item.command, item.args.args(), item.db);
+        Request { command, args, db, proto, tracker: None }
     }
 
     /// Its keys.
@@ -75,6 +79,13 @@ impl Shard {
     /// on: it may leave when the gate releases that.
     pub fn run(&mut self, request: Request<'_>, out: &mut Vec<u8>) -> Lsn {
         let effect = self.handle(request, out);
+        let requires = self.keep(effect, request);
+        self.serve();
+        requires
+    }
+
+    /// Logs what a command has left; what its reply depends on.
+    pub(in crate::shard) fn keep(&mut self, effect: Effect, request: Request<'_>) -> Lsn {
         if !self.journal.append_effect(effect, request.args, request.db) {
             if Mutant::HastyRead.is_on() {
                 return Lsn(0);
@@ -91,7 +102,7 @@ impl Shard {
         &mut self,
         items: &[Item],
         watched: &[Watched],
-        proto: Proto,
+        (proto, tracker): (Proto, Option<Tracker>),
         out: &mut Vec<u8>,
     ) -> (bool, Lsn) {
         self.keys.begin(self.now, self.journal.next());
@@ -101,19 +112,22 @@ impl Shard {
         let mut seen = self.keys.observed();
         let mut group = Group::new();
         for item in items {
-            let request = Request::of(item, proto);
+            let request = Request { tracker, ..Request::of(item, proto) };
             let effect = self.handle(request, out);
             seen = seen.max(self.keys.observed());
             note(&mut group, effect, request.args, request.db);
         }
         if group.is_empty() {
+            self.serve();
             return (true, seen);
         }
         self.journal.append_group(&group);
         self.changes += group.len() as u64;
         let keys = items.iter().flat_map(|item| Request::of(item, proto).keys());
         self.mark(keys, items.iter().any(|item| matches!(item.command.keys, KeySpec::None)));
-        (true, self.journal.last())
+        let last = self.journal.last();
+        self.serve();
+        (true, last)
     }
 
     /// What was written under an lsn that was only guessed has the last one given out.
@@ -153,20 +167,29 @@ impl Shard {
             self.counters.rejected(request.command.name);
             return Effect::Nothing;
         }
-        self.perform(request, out)
+        self.perform(request, Voice::Loud, out)
     }
 
     /// The handler itself: its reply is in `out`, its effect is returned and not yet logged. A
     /// transaction over several shards comes here past the refusal: it was refused at its claim or
     /// not at all. If the log broke since, refusing it on the shards that know already, and not on
     /// those that have run their share, would leave half of it for the checkpoint that heals.
-    pub(in crate::shard) fn perform(&mut self, request: Request<'_>, out: &mut Vec<u8>) -> Effect {
+    pub(in crate::shard) fn perform(
+        &mut self,
+        request: Request<'_>,
+        voice: Voice,
+        out: &mut Vec<u8>,
+    ) -> Effect {
         let mut reply = Reply::new(out, request.proto);
         let Run::Keys(handler) = request.command.run else {
             reply.error(&Error::err("command is not allowed here"));
             return Effect::Nothing;
         };
         self.keys.begin(self.now, self.journal.next());
+        if self.keys.has_notes() {
+            // Of looks at keys that belong to no command.
+            self.keys.drop_notes();
+        }
         let mut call = Call {
             keys: &mut self.keys,
             db: request.db,
@@ -185,6 +208,12 @@ impl Shard {
             self.counters.keyspace_misses += u64::from(lookups.misses);
         }
         self.log_expired();
+        self.remember_reader(request);
+        if self.keys.has_notes() {
+            let (name, args) = (request.command.name, request.args);
+            let cause = Cause::Command { name, args, effect: &effect };
+            self.digest(cause, request.tracker, voice);
+        }
         effect
     }
 
@@ -205,6 +234,9 @@ impl Shard {
             now: Millis::REPLAY,
             prng: &mut self.prng,
         };
-        handler(&mut call).map(|_| ()).map_err(|error| error.to_string())
+        let ran = handler(&mut call).map(|_| ()).map_err(|error| error.to_string());
+        // Nobody hears of what is only done again.
+        self.keys.drop_notes();
+        ran
     }
 }

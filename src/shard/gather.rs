@@ -7,7 +7,7 @@
 
 use crate::base::ids::Db;
 use crate::commands::call::Effect;
-use crate::commands::order::{Change, Item};
+use crate::commands::order::{Change, Item, Voice};
 use crate::commands::sort;
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Proto;
@@ -38,8 +38,12 @@ impl Shard {
     ) -> (Vec<u8>, Vec<Change>) {
         let mut scratch = self.scratch(&world);
         let before: Vec<_> = keys.iter().map(|name| scratch.rebuilt(name)).collect();
+        scratch.listen_as(self);
         let mut out = Vec::new();
-        let effect = scratch.perform(Request::of(item, proto), &mut out);
+        let effect = scratch.perform(Request::of(item, proto), Voice::Loud, &mut out);
+        if let Some(news) = scratch.take_news() {
+            self.ears.news.events.extend(news.events);
+        }
         if effect == Effect::Nothing {
             return (out, Vec::new());
         }

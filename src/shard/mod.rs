@@ -9,8 +9,11 @@ pub mod gate;
 pub mod gather;
 pub mod journal;
 pub mod locks;
+pub mod news;
 pub mod orders;
 pub mod restore;
 #[expect(clippy::module_inception, reason = "the architecture names it so")]
 pub mod shard;
+pub mod tracking;
 pub mod upkeep;
+pub mod waiting;

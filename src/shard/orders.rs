@@ -6,7 +6,7 @@
 
 use crate::base::ids::{Db, Lsn, ShardId, TxId};
 use crate::base::mutant::Mutant;
-use crate::commands::order::{Finish, Item, Order, Outcome, Step};
+use crate::commands::order::{Finish, Item, Order, Outcome, Step, Tracker, Voice};
 use crate::resp::error::Error;
 use crate::resp::reply::Proto;
 use crate::shard::execute::Request;
@@ -70,8 +70,9 @@ impl Shard {
                 self.note_observed(tx);
                 Carried::Answer(Outcome::Checked { unchanged })
             }
-            Order::Run { items, proto, finish } => {
-                let outcome = Outcome::Ran(self.run_share(tx, items, proto));
+            Order::Run { items, proto, voice, finish } => {
+                let replies = self.run_share(tx, items, (proto, step.tracker, voice));
+                let outcome = Outcome::Ran(replies);
                 match finish {
                     None => Carried::Answer(outcome),
                     Some(finish) => self.end(tx, finish, outcome),
@@ -124,15 +125,15 @@ impl Shard {
         &mut self,
         tx: TxId,
         items: Vec<(usize, Item)>,
-        proto: Proto,
+        (proto, tracker, voice): (Proto, Option<Tracker>, Voice),
     ) -> Vec<(usize, Vec<u8>)> {
         let mut replies = Vec::with_capacity(items.len());
         for (number, item) in items {
             let mut out = Vec::new();
-            let request = Request::of(&item, proto);
+            let request = Request { tracker, ..Request::of(&item, proto) };
             let effect = match Mutant::RefusedHalfway.is_on() {
                 true => self.handle(request, &mut out),
-                false => self.perform(request, &mut out),
+                false => self.perform(request, voice, &mut out),
             };
             self.note_observed(tx);
             if let Some(part) = self.parts.get_mut(&tx) {
@@ -153,6 +154,7 @@ impl Shard {
             Finish::Read => Ending::Acknowledged(part.observed),
             Finish::Write(participants) => Ending::Safe(self.commit(tx, &participants, part)),
         };
+        self.serve();
         Carried::Ended { outcome, turn, ending }
     }
 

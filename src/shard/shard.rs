@@ -13,6 +13,7 @@ use crate::shard::cut::Cut;
 use crate::shard::gate::{Gate, Promise};
 use crate::shard::journal::Journal;
 use crate::shard::locks::Locks;
+use crate::shard::news::Ears;
 use crate::shard::orders::Part;
 
 /// Whether commands that write are accepted.
@@ -42,6 +43,8 @@ pub struct Shard {
     pub writes: Writes,
     /// Effects since the last checkpoint, for save points.
     pub changes: u64,
+    /// Who wants to hear of what happens to keys.
+    pub ears: Ears,
     /// Where effects go.
     pub(in crate::shard) journal: Journal,
     /// The checkpoint that is prepared or under way.
@@ -64,6 +67,7 @@ impl Shard {
             counters: Counters::default(),
             writes: Writes::Allowed,
             changes: 0,
+            ears: Ears::default(),
             journal: Journal::default(),
             cut: Cut::default(),
             parts: HashMap::with_hasher(ahash::RandomState::with_seeds(5, 6, 7, 8)),

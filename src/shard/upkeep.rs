@@ -3,6 +3,8 @@
 
 use crate::base::ids::{Db, Epoch};
 use crate::base::time::Millis;
+use crate::commands::events::Cause;
+use crate::commands::order::Voice;
 use crate::keyspace::evict::Eviction;
 use crate::limits::{EVICT_SLICE, EXPIRE_SLICE, FREE_SLICE};
 use crate::resp::args::OwnedArgs;
@@ -43,6 +45,9 @@ impl Shard {
                 return Supply::None;
             };
             self.counters.evicted_keys += 1;
+            if self.keys.has_notes() {
+                self.digest(Cause::Eviction, None, Voice::Loud);
+            }
             self.journal.append(OwnedArgs::of(&[b"DEL", &key]).args(), db);
         }
         Supply::Some
@@ -64,6 +69,9 @@ impl Shard {
             removed.push((db, OwnedArgs::of(&[b"DEL", key])));
         });
         self.counters.expired_keys += removed.len() as u64;
+        if self.keys.has_notes() {
+            self.digest(Cause::Expiry, None, Voice::Loud);
+        }
         for (db, del) in removed {
             self.journal.append(del.args(), db);
         }

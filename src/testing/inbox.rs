@@ -56,7 +56,7 @@ impl Machine {
         let before = shard.appended();
         let refused = shard.writes != Writes::Allowed;
         let requires = match job.group {
-            true => shard.run_all(&job.items, &[], Proto::Two, &mut job.reply).1,
+            true => shard.run_all(&job.items, &[], (Proto::Two, None), &mut job.reply).1,
             false => shard.run(Request::of(&job.items[0], Proto::Two), &mut job.reply),
         };
         let (after, now) = (shard.appended(), shard.now().0);

@@ -29,6 +29,8 @@ pub mod session;
 pub mod snapshot;
 pub mod start;
 pub mod stream;
+#[cfg(test)]
+mod waiting;
 pub mod workload;
 pub mod writer;
 

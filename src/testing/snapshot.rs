@@ -78,7 +78,8 @@ impl Twin {
         let args = OwnedArgs::of(&words);
         // Commands that are not there yet, or are called wrongly, change nothing.
         let Ok(command) = table::resolve(args.args()) else { return };
-        let request = Request { command, args: args.args(), db: self.db(), proto: Proto::Two };
+        let request =
+            Request { command, args: args.args(), db: self.db(), proto: Proto::Two, tracker: None };
         let epoch = self.shard.epoch();
         self.shard.begin(Millis(self.now), epoch);
         self.shard.run(request, &mut Vec::new());

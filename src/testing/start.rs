@@ -280,7 +280,8 @@ fn expire_while_loading(
             let command = table::resolve(args).map_err(|error| error.to_string())?;
             let epoch = shard.epoch();
             shard.begin(Millis(1 << 40), epoch);
-            shard.run(Request { command, args, db, proto: Proto::Two }, &mut Vec::new());
+            let request = Request { command, args, db, proto: Proto::Two, tracker: None };
+            shard.run(request, &mut Vec::new());
         }
     }
     Ok(())

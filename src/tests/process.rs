@@ -22,6 +22,8 @@ mod restore;
 mod shards;
 #[path = "process/tools.rs"]
 mod tools;
+#[path = "process/waiting.rs"]
+mod waiting;
 #[path = "process/walkthrough.rs"]
 mod walkthrough;
 

@@ -28,13 +28,17 @@ fn answers_are_those_of_redis() {
         client reply foo -> -ERR syntax error
         client getredir -> :-1
         client trackinginfo -> *6 $5 flags *1 $3 off $8 redirect :-1 $8 prefixes *0
-        client tracking off -> +OK
-        client tracking on -> -ERR client side caching is not supported
+        client tracking off -> Track { wanted: None, redirect: None }
+        client pause x -> -ERR timeout is not an integer or out of range
+        client pause -1 -> -ERR timeout is negative
+        client pause 1 some -> -ERR CLIENT PAUSE mode must be WRITE or ALL
+        client pause 1 write -> Pause { until: Millis(1700000000124), which: Writes }
+        client unpause -> Unpause
         client tracking foo -> -ERR syntax error
         client caching yes -> -ERR CLIENT CACHING can be called only when the client is in \
             tracking mode with OPTIN or OPTOUT mode enabled
-        client unblock 5 -> :0
-        client unblock 5 error -> :0
+        client unblock 5 -> Unblock { id: 5, how: Timeout }
+        client unblock 5 error -> Unblock { id: 5, how: Error }
         client unblock x -> -ERR value is not an integer or out of range
         client unblock 5 x -> -ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR
         client info -> ClientInfo

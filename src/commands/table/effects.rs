@@ -57,6 +57,11 @@ const CHANGES: &str = "append s x
     incrby s 2
     incrbyfloat s 1.5
     linsert l before b x
+    blmove l other left right 0
+    blmpop 0 2 nothing l right count 2
+    blpop nothing l 0
+    brpop l 1.5
+    brpoplpush l other 0
     lmove l other left right
     lmove l l left right
     lmpop 2 nothing l right count 2
@@ -115,6 +120,9 @@ const CHANGES: &str = "append s x
     zremrangebyrank z 0 1
     zremrangebyscore z 1 2
     zremrangebylex z - +
+    bzmpop 0 2 new z min count 2
+    bzpopmax new z 0
+    bzpopmin z 0
     zpopmin z
     zpopmax z 2
     zmpop 2 new z min count 2
@@ -252,6 +260,11 @@ const NOTHING: &str = "copy nothing new
     hdel h nothing
     hsetnx h f 1
     linsert l before nothing x
+    blmove nothing l left left 0
+    blmpop 0 1 nothing left
+    blpop nothing 0
+    brpop nothing none 1
+    brpoplpush nothing l 0
     lmove nothing l left left
     lmpop 1 nothing left
     lpop nothing
@@ -290,6 +303,9 @@ const NOTHING: &str = "copy nothing new
     zremrangebyrank z 5 6
     zremrangebyscore nothing 0 1
     zremrangebylex nothing - +
+    bzmpop 0 1 nothing max
+    bzpopmax nothing 0
+    bzpopmin nothing 0
     zpopmin nothing
     zpopmax z 0
     zmpop 1 nothing max

@@ -1,9 +1,7 @@
 //! The directives of Redis 7.2 that have no meaning here, or none yet: each accepted for a reason
 //! that is logged once, or refused when it asks for what is not there.
 
-use crate::config::kind::Kind::{
-    Events, Memory, Number, OneOf, Several, Share, Text, Words, YesNo,
-};
+use crate::config::kind::Kind::{Memory, Number, OneOf, Several, Share, Text, Words, YesNo};
 use crate::config::table::row::{Setting, Standing};
 
 const I32: i64 = i32::MAX as i64;
@@ -27,13 +25,11 @@ const TRUSTED: &str = "what is restored or loaded is always checked";
 const NO_REPLICAS: &str = "there are no replicas yet";
 const NO_CLUSTER: &str = "there is no cluster mode yet";
 const NO_TLS: &str = "TLS is not supported yet";
-const NO_TRACKING: &str = "there is no client-side caching yet";
 const NO_ACL: &str = "there are no users but the default one yet";
 const NO_SYSLOG: &str = "there is no output to syslog; pipe standard output into logger(1)";
 const NO_SOCKET: &str = "unix sockets are not supported yet";
 const NO_DAEMON: &str = "the server stays in the foreground: use a service manager, or `&`";
 const NO_SUPERVISOR: &str = "supervisors are not notified yet";
-const NO_EVENTS: &str = "keyspace events are not supported yet";
 const NO_MODULES: &str = "there are no modules";
 const NO_EVICTION: &str = "clients are not evicted yet";
 
@@ -121,7 +117,6 @@ pub const FOREIGN: &[Setting] = &[
         .alias("min-slaves-to-write")
         .only(NO_REPLICAS),
     live("no-appendfsync-on-rewrite", YesNo, "no").inert(PREFIX),
-    live("notify-keyspace-events", Events, "\"\"").only(NO_EVENTS),
     live("oom-score-adj", OneOf(&["no", "yes", "relative", "absolute"]), "no").inert(PROCESS),
     live("oom-score-adj-values", Words(3, 3), "0 200 800").inert(PROCESS),
     live("proc-title-template", Text, "\"{title} {listen-addr} {server-mode}\"").inert(PROCESS),
@@ -189,7 +184,6 @@ pub const FOREIGN: &[Setting] = &[
     live("tls-session-cache-size", Number(0, I32), "20480").inert(NO_TLS),
     live("tls-session-cache-timeout", Number(0, I32), "300").inert(NO_TLS),
     live("tls-session-caching", YesNo, "yes").inert(NO_TLS),
-    live("tracking-table-max-keys", Number(0, ANY), "1000000").inert(NO_TRACKING),
     at_start("unixsocket", Text, "\"\"").only(NO_SOCKET),
     at_start("unixsocketperm", Text, "0").inert(NO_SOCKET),
 ];

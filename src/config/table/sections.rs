@@ -1,7 +1,7 @@
 //! The rows that the server reads, by subject, and the way to find any row.
 
 use crate::config::kind::Kind::{
-    Buffers, FileName, Memory, Number, OneOf, Percentiles, Save, Text, Words, YesNo,
+    Buffers, Events, FileName, Memory, Number, OneOf, Percentiles, Save, Text, Words, YesNo,
 };
 use crate::config::table::foreign::FOREIGN;
 use crate::config::table::row::{Setting, at};
@@ -192,6 +192,14 @@ const CLIENTS: &[Setting] = &[
         at!(client_output_buffer_limit),
         "<class> <hard> <soft> <seconds>, as in Redis. A client's replies are bounded without it: \
          its commands wait while it does not read.",
+    ),
+    Setting::new("notify-keyspace-events", Events, "\"\"").live().is(
+        at!(notify_keyspace_events),
+        "Which events are published about keys: letters as in Redis, such as KEA. Empty: none.",
+    ),
+    Setting::new("tracking-table-max-keys", Number(0, ANY), "1000000").live().is(
+        at!(tracking_table_max_keys),
+        "Keys that are remembered for clients with CLIENT TRACKING. 0: no limit.",
     ),
     Setting::new("busy-reply-threshold", Number(0, ANY), "5000")
         .live()

@@ -173,11 +173,11 @@ pub(super) fn stats(facts: &Facts, out: &mut Lines) {
         ("active_defrag_key_misses", "0"),
         ("total_active_defrag_time", "0"),
         ("current_active_defrag_time", "0"),
-        ("tracking_total_keys", "0"),
-        ("tracking_total_items", "0"),
-        ("tracking_total_prefixes", "0"),
-        ("unexpected_error_replies", "0"),
     ]);
+    out.line("tracking_total_keys", stats.tracking_keys);
+    out.line("tracking_total_items", stats.tracking_items);
+    out.line("tracking_total_prefixes", stats.tracking_prefixes);
+    out.line("unexpected_error_replies", 0);
     out.line("total_error_replies", counted.error_replies);
     out.line("dump_payload_sanitizations", 0);
     out.line("total_reads_processed", counted.reads_processed);
