@@ -156,6 +156,8 @@ enum Search {
     Word { word: &'static str, from: u8 },
     /// Half of the arguments after a word.
     Half { word: &'static str, from: u8 },
+    /// Nobody can tell from the request; the reason.
+    Unknown(&'static str),
 }
 
 fn write_key_specs(reply: &mut Reply<'_>, row: &Command) {
@@ -182,13 +184,26 @@ fn write_key_specs(reply: &mut Reply<'_>, row: &Command) {
         }
         KeySpec::Stored { from } => {
             let word = |word| Search::Word { word, from };
-            vec![one(1), word("STORE"), word("STOREDIST")]
+            let unknown = hints::unknown_keys(row);
+            match unknown.is_empty() {
+                true => vec![one(1), word("STORE"), word("STOREDIST")],
+                false => {
+                    let unknown = unknown.iter().map(|why| Search::Unknown(why));
+                    [one(1)].into_iter().chain(unknown).collect()
+                }
+            }
         }
         KeySpec::Streams { from } => vec![Search::Half { word: "STREAMS", from }],
     };
+    assert_eq!(searches.len(), access.len(), "words for each key of {}", row.name);
     reply.set(searches.len());
     for (search, flags) in searches.iter().zip(access) {
-        reply.map(3);
+        if let Search::Unknown(why) = search {
+            reply.map(4);
+            text(reply, "notes", why);
+        } else {
+            reply.map(3);
+        }
         reply.bulk(b"flags");
         write_words(reply, flags);
         write_search(reply, search);
@@ -196,11 +211,21 @@ fn write_key_specs(reply: &mut Reply<'_>, row: &Command) {
 }
 
 fn write_search(reply: &mut Reply<'_>, search: &Search) {
+    if let Search::Unknown(_) = search {
+        for name in ["begin_search", "find_keys"] {
+            reply.bulk(name.as_bytes());
+            reply.map(2);
+            text(reply, "type", "unknown");
+            reply.bulk(b"spec");
+            reply.map(0);
+        }
+        return;
+    }
     reply.bulk(b"begin_search");
     reply.map(2);
     let (last, step) = match *search {
         Search::Range { last, step, .. } => (last, step),
-        Search::Count { .. } | Search::Word { .. } => (0, 1),
+        Search::Count { .. } | Search::Word { .. } | Search::Unknown(_) => (0, 1),
         Search::Half { .. } => (-1, 1),
     };
     match *search {
@@ -217,6 +242,7 @@ fn write_search(reply: &mut Reply<'_>, search: &Search) {
             text(reply, "keyword", word);
             integer(reply, "startfrom", i64::from(from));
         }
+        Search::Unknown(_) => {}
     }
     reply.bulk(b"find_keys");
     reply.map(2);
@@ -412,6 +438,13 @@ mod tests {
                 $7 keystep :1 $5 limit :0 ~0 _
             command getkeysandflags mset a 1 -> *1 *2 $1 a ~2 +OW +update",
         );
+    }
+
+    #[test]
+    fn every_row_can_be_told() {
+        for row in table::all() {
+            write_info(&mut Reply::new(&mut Vec::new(), Proto::Two), row);
+        }
     }
 
     #[test]

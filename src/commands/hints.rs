@@ -12,6 +12,19 @@ pub fn access(command: &Command) -> &'static [&'static str] {
     }
 }
 
+/// Why some keys of a command cannot be found in the request, for each kind of such keys.
+pub fn unknown_keys(command: &Command) -> &'static [&'static str] {
+    const NAMED: &str = "For the optional BY/GET keyword. It is marked 'unknown' because the key \
+        names derive from the content of the key we sort";
+    const STORED: &str = "For the optional STORE keyword. It is marked 'unknown' because the \
+        keyword can appear anywhere in the argument array";
+    match command.name {
+        "sort" => &[NAMED, STORED],
+        "sort_ro" => &[NAMED],
+        _ => &[],
+    }
+}
+
 /// Tips for clients and proxies.
 pub fn tips(command: &Command) -> &'static [&'static str] {
     listed(TIPS, command.name).unwrap_or_default()
@@ -147,8 +160,8 @@ const ACCESS: Lists = &[
     (&["RW delete"], "zrem zremrangebylex zremrangebyrank zremrangebyscore"),
     (&["OW update", "RO access"], "geosearchstore zdiffstore zinterstore zrangestore zunionstore"),
     (&["RO access", "OW update", "OW update"], "georadius georadiusbymember"),
-    (&["RO access", "OW update"], "sort"),
-    (&["RO access"], "sort_ro"),
+    (&["RO access", "RO access", "OW update"], "sort"),
+    (&["RO access", "RO access"], "sort_ro"),
     // Sets.
     (&["RO"], "scard sismember"),
     (&["RO access"], "sdiff sinter sintercard smembers smismember srandmember sscan sunion"),

@@ -26,7 +26,7 @@ pub const ROWS: &[Command] = &[
         row("sort", -2, WRITE_OOM, sort, docs("1.0.0", "Sorts a list, a set or a sorted set.")),
     ),
     on(
-        KeySpec::At { first: 1, last: 1, step: 1 },
+        KeySpec::Stored { from: 2 },
         Across::Gather,
         row(
             "sort_ro",
