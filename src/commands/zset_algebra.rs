@@ -12,6 +12,8 @@ use crate::commands::zset_reply::{Form, score};
 use crate::keyspace::keyspace::Keyspace;
 use crate::resp::args::Args;
 use crate::resp::error::Error;
+use crate::types::set::Set;
+use crate::types::value::Value;
 use crate::types::zset::Zset;
 use crate::types::zset::packed::order;
 
@@ -83,6 +85,8 @@ enum Aggregate {
 enum Source<'a> {
     Absent,
     Scored(&'a Zset),
+    /// Every score is 1.
+    Plain(&'a Set),
 }
 
 /// Which options a command knows, beside those of its operation.
@@ -123,14 +127,19 @@ fn not_nan(score: f64) -> f64 {
 
 impl<'a> Source<'a> {
     fn of(keys: &'a Keyspace, db: Db, key: &[u8]) -> Result<Source<'a>, Error> {
-        let zset = keys.peek_zset(db, key)?;
-        Ok(zset.map_or(Source::Absent, Source::Scored))
+        match keys.peek(db, key)? {
+            None => Ok(Source::Absent),
+            Some(Value::Zset(zset)) => Ok(Source::Scored(zset)),
+            Some(Value::Set(set)) => Ok(Source::Plain(set)),
+            Some(_) => Err(Error::WrongType),
+        }
     }
 
     fn len(&self) -> usize {
         match self {
             Source::Absent => 0,
             Source::Scored(zset) => zset.len(),
+            Source::Plain(set) => set.len(),
         }
     }
 
@@ -138,6 +147,7 @@ impl<'a> Source<'a> {
         match self {
             Source::Absent => None,
             Source::Scored(zset) => zset.score(member),
+            Source::Plain(set) => set.contains(member).then_some(1.0),
         }
     }
 
@@ -147,6 +157,9 @@ impl<'a> Source<'a> {
             Source::Absent => {}
             Source::Scored(zset) => {
                 zset.upwards(0).all(|(score, member)| each(score, member));
+            }
+            Source::Plain(set) => {
+                set.all(|member| each(1.0, member));
             }
         }
     }

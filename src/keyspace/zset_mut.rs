@@ -23,16 +23,20 @@ impl Keyspace {
     /// The sorted set at the key.
     pub fn zset(&mut self, db: Db, key: &[u8]) -> Result<Option<&Zset>, WrongType> {
         self.touch(db, key);
-        self.peek_zset(db, key)
+        match self.peek(db, key)? {
+            Some(Value::Zset(zset)) => Ok(Some(zset)),
+            Some(_) => Err(WrongType),
+            None => Ok(None),
+        }
     }
 
-    /// The same, but it counts neither as a lookup nor as an access: for one of several keys, each
-    /// of which has been touched.
-    pub fn peek_zset(&self, db: Db, key: &[u8]) -> Result<Option<&Zset>, WrongType> {
+    /// What the key holds, if it is no short string. It counts neither as a lookup nor as an
+    /// access: for one of several keys, each of which has been touched.
+    pub fn peek(&self, db: Db, key: &[u8]) -> Result<Option<&Value>, WrongType> {
         let Some((place, _)) = self.locate(db, key) else { return Ok(None) };
         match self.database(db).table.view(place).value {
-            Stored::Extern(Value::Zset(zset)) => Ok(Some(zset)),
-            _ => Err(WrongType),
+            Stored::Extern(value) => Ok(Some(value)),
+            Stored::Inline(_) => Err(WrongType),
         }
     }
 

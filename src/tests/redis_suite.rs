@@ -22,6 +22,8 @@ const UNITS: &[(&str, usize)] = &[
     ("unit/type/hash", 70),
     ("unit/type/stream", 60),
     ("unit/type/stream-cgroups", 36),
+    ("unit/type/zset", 100),
+    ("unit/geo", 20),
     ("unit/keyspace", 43),
     ("unit/expire", 57),
     ("unit/scan", 7),

@@ -159,6 +159,25 @@ impl Zset {
         }
     }
 
+    /// The first rank from `from` on whose member has not what those before it have.
+    pub fn leading(&self, from: usize, has: impl Fn(&[u8]) -> bool) -> usize {
+        let member_has = |rank| self.upwards(rank).next().is_some_and(|entry| has(entry.1));
+        match self {
+            Zset::Packed(packed) => {
+                let leading = packed.iter_from(from).take_while(|entry| has(entry.1));
+                from + leading.count()
+            }
+            Zset::Big(big) => {
+                let (mut low, mut high) = (from, big.len());
+                while low < high {
+                    let middle = usize::midpoint(low, high);
+                    if member_has(middle) { low = middle + 1 } else { high = middle }
+                }
+                low
+            }
+        }
+    }
+
     /// Members and scores from this rank on.
     pub fn upwards(&self, rank: usize) -> Upwards<'_> {
         match self {

@@ -8,6 +8,8 @@ use crate::base::prng::Prng;
 /// in time, `sss` a longer one, `e` one that is refused or past, `a` a point in time in seconds,
 /// `A` the same in milliseconds, `b` and `B` those ahead only, `g` a pattern, `d` a database, `n`
 /// an entry's id, `N` one above all before, `c` a consumer or group.
+/// `A` the same in milliseconds, `b` and `B` those ahead only, `g` a pattern, `d` a database, `w` a
+/// score, `r` and `l` ends of ranges of scores and members, `x` `y` `z` longitude, latitude and distance.
 pub const STRINGS: &[&str] = &[
     "GET k",
     "SET k v",
@@ -146,10 +148,61 @@ pub const STREAMS: &[&str] = &[
     "XINFO GROUPS k",
 ];
 
+pub const ZSETS: &[&str] = &[
+    "ZADD k +(w h) ?h",
+    "ZADD k +(w h)",
+    "ZADD k ?(NX|XX) ?(GT|LT|NX) ?CH ?INCR w h ?(w h)",
+    "ZINCRBY k w h",
+    "ZREM k +h",
+    "(ZCARD|ZPOPMIN|ZPOPMAX) k",
+    "ZSCORE k h",
+    "ZMSCORE k +h",
+    "(ZRANK|ZREVRANK) k h",
+    "(ZCOUNT|ZREMRANGEBYSCORE) k r r",
+    "ZREMRANGEBYRANK k i i",
+    "ZRANGE k i i ?REV ?WITHSCORES ?(LIMIT i i)",
+    "ZRANGE k r r BYSCORE ?REV ?WITHSCORES ?(LIMIT i i) ?v",
+    "ZREVRANGE k i i ?WITHSCORES",
+    "(ZRANGEBYSCORE|ZREVRANGEBYSCORE) k r r ?WITHSCORES ?(LIMIT i i)",
+    "ZRANGESTORE k k i i ?REV",
+    "ZRANGESTORE k k r r BYSCORE ?REV ?(LIMIT i i)",
+    "(ZPOPMIN|ZPOPMAX) k i",
+    "ZMPOP (1|2|i) k ?k (MIN|MAX|v) ?(COUNT i)",
+    "ZRANDMEMBER k ?i ?WITHSCORES ?v",
+    "ZSCAN k 0 COUNT 1000 ?(MATCH g)",
+    "(ZUNION|ZINTER) 2 k k ?(WEIGHTS w w) ?(AGGREGATE (SUM|MIN|MAX)) ?WITHSCORES",
+    "ZDIFF (1|2|i) k ?k ?WITHSCORES",
+    "ZINTERCARD 2 k k ?(LIMIT i)",
+    "(ZUNIONSTORE|ZINTERSTORE) k 2 k k ?(WEIGHTS w w) ?(AGGREGATE (SUM|MIN|MAX|v))",
+    "ZDIFFSTORE k 2 k k",
+    // What is found by members is specified among equal scores only.
+    "ZADD lex +(0 h)",
+    "ZREM lex +h",
+    "ZRANGE lex l l BYLEX ?REV ?(LIMIT i i)",
+    "(ZRANGEBYLEX|ZREVRANGEBYLEX) lex l l ?(LIMIT i i)",
+    "ZLEXCOUNT lex l l",
+    "ZREMRANGEBYLEX lex l l",
+];
+
+pub const GEO: &[&str] = &[
+    "GEOADD geo ?(NX|XX) ?CH +(x y h) ?x",
+    "GEOADD geo +(x y h)",
+    "GEOPOS geo +h",
+    "GEOHASH geo +h",
+    "GEODIST geo h h ?(m|km|mi|ft|v)",
+    "GEOSEARCH geo FROMLONLAT x y BYRADIUS z (km|mi) ?(ASC|DESC) ?(COUNT i ?ANY)",
+    "GEOSEARCH geo (FROMMEMBER h|FROMLONLAT x y) BYBOX z z (m|km|v) ASC ?WITHDIST ?WITHCOORD",
+    "GEOSEARCH geo FROMMEMBER h BYRADIUS z km ?WITHHASH ?(ASC|DESC)",
+    "GEOSEARCHSTORE (geo|k) geo FROMLONLAT x y BYRADIUS z km ?(COUNT i)",
+    "GEORADIUS geo x y z (km|ft) ?(ASC|DESC) ?(COUNT i) ?WITHDIST ?(STORE k)",
+    "GEORADIUSBYMEMBER geo h z km ?(STOREDIST k)",
+    "ZREM geo +h",
+];
+
 /// Each type about as often as it is named here.
 const TYPES: &[&[&str]] = &[
     STRINGS, //
-    STRINGS, HASHES, LISTS, SETS, STREAMS, STREAMS,
+    STRINGS, HASHES, LISTS, SETS, ZSETS, GEO, STREAMS, STREAMS,
 ];
 
 /// Commands that are rare because they end what the others have built up.
@@ -274,6 +327,41 @@ impl Grower {
                 "1e17",
                 "-inf",
             ]),
+            // Scores whose sums are exact.
+            "w" => self.pick(&[
+                "0",
+                "1",
+                "-1",
+                "2",
+                "3",
+                "1.5",
+                "-0.25",
+                "10",
+                "100",
+                "1e3",
+                "inf",
+                "-inf",
+                "-0",
+                "x",
+                "nan",
+                "",
+                "9007199254740991",
+                "4294967296",
+                "0x10",
+            ]),
+            "r" => self.pick(&[
+                "0", "1", "(1", "-1", "2", "(3", "10", "(100", "-inf", "+inf", "(-inf", "inf", "x",
+                "((1", "",
+            ]),
+            "l" => {
+                self.pick(&["-", "+", "[", "(", "[f", "(f", "[field1", "(field7", "[g", "f", "-a"])
+            }
+            "x" if self.prng.chance(1, 30) => self.pick(&["181", "-180.1", "x", "180", "nan"]),
+            "y" if self.prng.chance(1, 30) => self.pick(&["85.06", "-91", "x", ""]),
+            "x" => self.degrees(160),
+            "y" => self.degrees(80),
+            "z" if self.prng.chance(1, 20) => self.pick(&["0", "-1", "x", "1e300"]),
+            "z" => (self.prng.below(5000) + 1).to_string().into_bytes(),
             // Never the same twice, so that no comparison depends on the very millisecond.
             "n" => self.id(40),
             "N" => {
@@ -321,6 +409,12 @@ impl Grower {
 
     fn pick(&mut self, choices: &[&str]) -> Vec<u8> {
         choices[self.prng.below(choices.len() as u64) as usize].as_bytes().to_vec()
+    }
+
+    /// A coordinate that hardly comes twice, so that no two members are equally far.
+    fn degrees(&mut self, most: u64) -> Vec<u8> {
+        let whole = self.prng.below(2 * most) as i64 - most as i64;
+        format!("{whole}.{:06}", self.prng.below(1_000_000)).into_bytes()
     }
 
     /// A point in time: seldom past, mostly far ahead.

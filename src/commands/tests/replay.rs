@@ -56,16 +56,16 @@ fn comparable(words: &[Vec<u8>], mut reply: Value) -> Value {
         b"KEYS" | b"HKEYS" | b"HVALS" => reply.sort(1),
         b"HGETALL" => reply.sort(2),
         b"SMEMBERS" | b"SINTER" | b"SUNION" | b"SDIFF" | b"SPOP" => reply.sort(1),
-        b"SCAN" | b"HSCAN" | b"SSCAN" => {
+        b"SCAN" | b"HSCAN" | b"SSCAN" | b"ZSCAN" => {
             if let Value::Array(page) = &mut reply {
-                page[1].sort(if name == b"HSCAN" { 2 } else { 1 });
+                page[1].sort(if name == b"HSCAN" || name == b"ZSCAN" { 2 } else { 1 });
                 // Pages are cut elsewhere; the templates with COUNT 1000 compare all keys.
                 if !words.iter().any(|word| word == b"1000") {
                     page.clear();
                 }
             }
         }
-        b"HRANDFIELD" | b"SRANDMEMBER" => match &mut reply {
+        b"HRANDFIELD" | b"SRANDMEMBER" | b"ZRANDMEMBER" => match &mut reply {
             Value::Bulk(field) => field.clear(),
             Value::Array(fields) => {
                 let count = fields.len() as i64;
@@ -77,6 +77,8 @@ fn comparable(words: &[Vec<u8>], mut reply: Value) -> Value {
         // Redis 7.2 and later make a consumer even when it gets nothing, and how the entries lie in
         // memory is our own matter.
         b"XINFO" => reply.forget(&["consumers", "radix-tree-keys", "radix-tree-nodes"]),
+        // Neither server says in what order it finds what is not sorted.
+        b"GEOSEARCH" | b"GEORADIUS" | b"GEORADIUSBYMEMBER" => reply.sort(1),
         b"MEMORY" => {
             if let Value::Integer(bytes) = &mut reply {
                 *bytes = 0;
@@ -107,7 +109,9 @@ fn agree(words: &[Vec<u8>], ours: &Value, theirs: &Value) -> bool {
 fn intended(words: &[Vec<u8>], ours: &Value, theirs: &Value) -> bool {
     match words[0].to_ascii_uppercase().as_slice() {
         // So many elements are refused; Redis goes on until the client is closed.
-        b"HRANDFIELD" => words.iter().skip(2).any(|w| w.starts_with(b"-") && w.len() > 10),
+        b"HRANDFIELD" | b"ZRANDMEMBER" => {
+            words.iter().skip(2).any(|w| w.starts_with(b"-") && w.len() > 10)
+        }
         // INCRBYFLOAT leaves a number as text until the server is started again.
         // Small sets are packed since 7.2.
         b"OBJECT" => [("int", "embstr"), ("listpack", "hashtable")]

@@ -18,6 +18,8 @@ use crate::types::stream::id::StreamId;
 use crate::types::stream::parts::StreamBuilding;
 use crate::types::stream::{Exactness, Stream, Trim};
 use crate::types::value::Kind;
+use crate::types::zset::ZsetLimits;
+use crate::types::zset::packed::entries;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Val {
@@ -27,6 +29,7 @@ enum Val {
     Set(BTreeSet<Vec<u8>>),
     /// The values of entries, and what is pending for the one consumer of the one group.
     Stream(BTreeMap<u64, Vec<u8>>, BTreeMap<u64, u64>),
+    Zset(BTreeSet<(i64, Vec<u8>)>),
 }
 
 type Name = (u16, Vec<u8>);
@@ -147,6 +150,12 @@ fn of_parts(kind: Kind, parts: &[Vec<u8>]) -> Val {
             parts.iter().for_each(|part| building.push(part).expect("a part of a stream"));
             of_stream(&building.finish())
         }
+        Kind::Zset => {
+            let entries = parts.iter().flat_map(|part| entries(part));
+            let entries: Vec<_> = entries.map(|(score, m)| (score as i64, m.to_vec())).collect();
+            assert!(entries.is_sorted(), "parts come in order");
+            Val::Zset(entries.into_iter().collect())
+        }
         _ => unreachable!("{kind:?} does not come in parts"),
     }
 }
@@ -170,6 +179,7 @@ impl Val {
             Val::Set(set) => set.len(),
             // Its counters are one more part.
             Val::Stream(entries, _) => entries.len() + 1,
+            Val::Zset(zset) => zset.len(),
         }
     }
 }
@@ -178,7 +188,8 @@ impl Twin {
     fn new(seed: u64) -> Twin {
         let limits = Limits { entries: 4, value: 12 };
         let sets = SetLimits { ints: 6, entries: 4, value: 12 };
-        let settings = Settings { databases: 3, seed, limits, sets, ..Settings::default() };
+        let zsets = ZsetLimits { entries: 4, value: 12 };
+        let settings = Settings { databases: 3, seed, limits, sets, zsets, ..Settings::default() };
         let mut prng = Prng::new(seed);
         let universe = if prng.chance(1, 12) { 1500 } else { 8 + prng.below(30) };
         let fields = if prng.chance(1, 12) { 900 } else { 2 + prng.below(20) };
@@ -261,10 +272,11 @@ impl Twin {
                 assert_eq!(self.keys.append(db, &key, &tail), expected);
             }
             35..42 => self.set_range(db, key),
-            42..48 => self.change_hash(db, key),
-            48..54 => self.change_list(db, key),
-            54..60 => self.change_set(db, key),
-            60..66 => self.change_stream(db, key),
+            42..47 => self.change_hash(db, key),
+            47..52 => self.change_list(db, key),
+            52..57 => self.change_set(db, key),
+            57..61 => self.change_zset(db, key),
+            61..66 => self.change_stream(db, key),
             66..72 => {
                 let there = self.open(&name);
                 self.model.remove(&name);
@@ -553,6 +565,56 @@ impl Twin {
         self.model.insert(name, (value, deadline));
     }
 
+    fn change_zset(&mut self, db: Db, key: Vec<u8>) {
+        let name = (db.0, key.clone());
+        let there = self.open(&name);
+        let held = self.model.get(&name).cloned();
+        let Some((Val::Zset(mut zset), deadline)) =
+            held.or(Some((Val::Zset(BTreeSet::new()), None)))
+        else {
+            assert!(self.keys.zset(db, &key).is_err());
+            assert!(self.keys.zset_mut(db, &key).is_err());
+            assert!(self.keys.zset_or_new(db, &key).is_err());
+            return;
+        };
+        let changes: Vec<_> = (0..self.prng.below(if self.fields > 100 { 300 } else { 8 }))
+            .map(|_| (self.field(), self.prng.below(9), self.prng.below(40) as i64 - 9))
+            .collect();
+        let mut open = if there {
+            self.keys.zset_mut(db, &key).unwrap().unwrap()
+        } else {
+            self.keys.zset_or_new(db, &key).unwrap()
+        };
+        for (member, what, score) in changes {
+            let old = zset.iter().find(|entry| entry.1 == member).cloned();
+            match what {
+                0 => {
+                    let from = score.unsigned_abs() as usize % (zset.len() + 1);
+                    let ranks = from..zset.len().min(from + 5);
+                    let gone: Vec<_> = zset.iter().skip(from).take(5).cloned().collect();
+                    open.remove_range(ranks);
+                    gone.iter().for_each(|entry| assert!(zset.remove(entry)));
+                }
+                1..=2 => {
+                    assert_eq!(open.remove(&member), old.is_some());
+                    old.map(|old| zset.remove(&old));
+                }
+                _ => {
+                    open.set(score as f64, &member);
+                    old.map(|old| zset.remove(&old));
+                    zset.insert((score, member));
+                }
+            }
+        }
+        let scored = |(score, member): (f64, &[u8])| (score as i64, member.to_vec());
+        assert!(open.upwards(0).map(scored).eq(zset.iter().cloned()));
+        drop(open);
+        self.model.insert(name.clone(), (Val::Zset(zset.clone()), deadline));
+        if zset.is_empty() {
+            self.model.remove(&name);
+        }
+    }
+
     fn swap(&mut self, a: u16, b: u16) {
         self.keys.swap(Db(a), Db(b));
         let swapped = |db| {
@@ -603,6 +665,12 @@ impl Twin {
             Some((value @ Val::Stream(..), _)) => {
                 assert_eq!(self.keys.kind(db, key), Some(Kind::Stream));
                 assert_eq!(of_stream(self.keys.stream(db, key).unwrap().unwrap()), value);
+            }
+            Some((Val::Zset(zset), _)) => {
+                assert_eq!(self.keys.kind(db, key), Some(Kind::Zset));
+                let found = self.keys.zset(db, key).unwrap().unwrap();
+                let scored = |(score, member): (f64, &[u8])| (score as i64, member.to_vec());
+                assert!(found.upwards(0).map(scored).eq(zset));
             }
         }
     }

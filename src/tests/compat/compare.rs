@@ -87,9 +87,11 @@ fn freedom(words: &[Vec<u8>]) -> Freedom {
         (b"keys" | b"hkeys" | b"hvals", _) => Freedom::Order,
         (b"hgetall", _) | (b"config", b"get") => Freedom::Pairs,
         (b"command", b"list") if words.len() > 2 => Freedom::Order,
-        (b"hrandfield" | b"randomkey" | b"time" | b"lastsave", _) => Freedom::Values,
+        (b"hrandfield" | b"zrandmember" | b"randomkey" | b"time" | b"lastsave", _) => {
+            Freedom::Values
+        }
         (b"object", b"idletime" | b"freq") | (b"client", b"id") | (b"memory", _) => Freedom::Values,
-        (b"scan" | b"hscan" | b"hello" | b"command", _) => Freedom::Content,
+        (b"scan" | b"hscan" | b"zscan" | b"hello" | b"command", _) => Freedom::Content,
         (b"client", b"info" | b"list") | (b"debug", b"object") => Freedom::Content,
         (b"slowlog", b"get") => Freedom::Content,
         (b"ttl" | b"expiretime", _) => Freedom::Clock(1000),

@@ -86,6 +86,31 @@ const FLOATS: &[&str] = &[
     "3.14159265358979323846",
 ];
 
+const SCORES: &[&str] = &[
+    "0",
+    "1",
+    "2",
+    "3",
+    "-1",
+    "1.5",
+    "-0.25",
+    "10",
+    "100",
+    "1e3",
+    "inf",
+    "-inf",
+    "-0",
+    "nan",
+    "abc",
+    "",
+    "4294967296",
+    "0x10",
+];
+
+const LEAST: &[&str] = &[
+    "0", "1", "(1", "2", "(2", "-1", "10", "(100", "-inf", "+inf", "(-inf", "inf", "abc", "((1", "",
+];
+
 const PATTERNS: &[&str] =
     &["*", "s*", "h*", "?[0-3]", "[^s]*", "s0", "", "[", "\\*", "*0*", "h[1-", "**", "{t}*", "S*"];
 
@@ -237,7 +262,13 @@ impl Generator {
             "ks" => self.key('s', 70),
             "kh" => self.key('h', 85),
             "kl" => self.key('l', 85),
+            "kz" => self.key('z', 85),
             "ka" => self.key('s', 20),
+            // Scores whose sums are exact, for Redis 7.0 prints 17 digits.
+            "score" => self.pick(SCORES),
+            "least" => self.pick(LEAST),
+            "lon" => self.degrees(160),
+            "lat" => self.degrees(80),
             "=" => self.last_key.clone(),
             "=h" => self.last_field.clone(),
             "h" => {
@@ -273,6 +304,12 @@ impl Generator {
         }
     }
 
+    /// A coordinate that hardly comes twice, so that no two members are equally far.
+    fn degrees(&mut self, most: u64) -> Vec<u8> {
+        let whole = self.prng.below(2 * most) as i64 - most as i64;
+        format!("{whole}.{:05}", self.prng.below(100_000)).into_bytes()
+    }
+
     /// A deadline so far away that it does not pass, and so far from others that the order of two
     /// relative ones does not depend on when they were given.
     fn deadline(&mut self, base: u64, steps: u64, step: u64) -> Vec<u8> {
@@ -296,15 +333,13 @@ impl Generator {
         (self.prng.below(20_000) as i64 - 10_000).to_string().into_bytes()
     }
 
-    /// A key that usually holds a string, in so many of a hundred cases; else one that usually
-    /// holds a hash.
     /// A key that mostly holds the type of this letter.
     fn key(&mut self, kind: char, percent: u64) -> Vec<u8> {
         self.last_key = match self.prng.below(40) {
             0 => self.pick(&["", "a key", "\r\n", "{t}1", "{t}2", "{t", "k\0k"]),
             1 => vec![b'K'; 300],
             _ => {
-                let any = ['s', 'h', 'l'][self.prng.below(3) as usize];
+                let any = ['s', 'h', 'l', 'z'][self.prng.below(4) as usize];
                 let kind = if self.prng.chance(percent, 100) { kind } else { any };
                 format!("{kind}{}", self.prng.below(7)).into_bytes()
             }

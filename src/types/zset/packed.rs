@@ -110,9 +110,7 @@ impl Packed {
 
     /// Adds a member that is not there; its place.
     pub fn insert(&mut self, score: f64, member: &[u8]) -> usize {
-        let at = self.before(score, member);
-        // Behind the count, which an empty piece does not have yet.
-        let offset = self.offset(at).max(2);
+        let (at, offset) = self.place(score, member);
         let (code, code_len) = encode(score);
         let (head, head_len) = prefix(member.len());
         let added = code_len + head_len + member.len();
@@ -169,6 +167,18 @@ impl Packed {
         let mut bytes = std::mem::take(&mut self.bytes).into_vec();
         bytes.drain(start..end);
         self.adopt(bytes, count);
+    }
+
+    /// How many lie before this score and member, and where what follows them begins: behind the
+    /// count, which an empty piece does not have yet.
+    fn place(&self, score: f64, member: &[u8]) -> (usize, usize) {
+        let (mut entries, mut at, mut rest) = (self.iter(), 0, self.bytes.len().saturating_sub(2));
+        while let Some(entry) = entries.next()
+            && order(entry, (score, member)).is_lt()
+        {
+            (at, rest) = (at + 1, entries.rest.len());
+        }
+        (at, (self.bytes.len() - rest).max(2))
     }
 
     /// Where the nth member begins.

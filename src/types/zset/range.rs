@@ -13,7 +13,7 @@ pub struct ScoreRange {
     pub max: Limit<f64>,
 }
 
-/// Members from a first to a last, among equal scores.
+/// Members from a first to a last, where they ascend with scores: most often among equal scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LexRange<'a> {
     /// The first.
@@ -58,23 +58,22 @@ impl ScoreRange {
 }
 
 impl LexRange<'_> {
-    /// The ranks of the members that are in the range. All scores have to be equal: which members
-    /// are found otherwise is not specified.
+    /// The ranks of the members that are in the range, if members ascend with scores. Where they do
+    /// not, which are found is not specified.
     pub fn ranks(&self, zset: &Zset) -> Range<usize> {
-        let Some((score, _)) = zset.upwards(0).next() else { return 0..0 };
         let start = match self.min {
             Lex::Lowest => 0,
             Lex::Highest => zset.len(),
-            Lex::At(Limit::Including(min)) => zset.before(score, min),
-            Lex::At(Limit::Excluding(min)) => behind(zset, score, min),
+            Lex::At(Limit::Including(min)) => zset.leading(0, |member| member < min),
+            Lex::At(Limit::Excluding(min)) => zset.leading(0, |member| member <= min),
         };
         let end = match self.max {
-            Lex::Lowest => 0,
+            Lex::Lowest => start,
             Lex::Highest => zset.len(),
-            Lex::At(Limit::Including(max)) => behind(zset, score, max),
-            Lex::At(Limit::Excluding(max)) => zset.before(score, max),
+            Lex::At(Limit::Including(max)) => zset.leading(start, |member| member <= max),
+            Lex::At(Limit::Excluding(max)) => zset.leading(start, |member| member < max),
         };
-        start..end.max(start)
+        start..end
     }
 }
 
@@ -86,11 +85,4 @@ fn below(zset: &Zset, score: f64) -> usize {
 /// How many members have this score or a lower one.
 fn up_to(zset: &Zset, score: f64) -> usize {
     if score == f64::INFINITY { zset.len() } else { zset.before(score.next_up(), &[]) }
-}
-
-/// How many members of this score lie before this member or are it.
-fn behind(zset: &Zset, score: f64, member: &[u8]) -> usize {
-    let next = zset.before(score, member);
-    let is_it = zset.upwards(next).next().is_some_and(|entry| entry == (score, member));
-    next + usize::from(is_it)
 }
