@@ -115,8 +115,10 @@ impl Aggregate {
         match self {
             // Infinities of both signs are zero together.
             Aggregate::Sum => not_nan(a + b),
-            Aggregate::Min => a.min(b),
-            Aggregate::Max => a.max(b),
+            Aggregate::Min if b < a => b,
+            Aggregate::Max if b > a => b,
+            // Of 0 and -0, which are equal, the first counts: clients see which it is.
+            Aggregate::Min | Aggregate::Max => a,
         }
     }
 }
