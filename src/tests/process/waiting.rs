@@ -135,7 +135,7 @@ fn events_of_a_key_come_in_their_order_from_every_shard() {
     reader.ok("PSUBSCRIBE __keyspace@0__:*");
     for n in 0..50 {
         let (a, b) = (format!("a{n}"), format!("b{n}"));
-        writer.call(&["SET", &a, "1", "PX", "30"]);
+        writer.call(&["SET", &a, "1", "PX", "90000"]);
         writer.call(&["RENAME", &a, &b]);
         writer.call(&["DEL", &b]);
         let mut next = |key: &str, event: &str| {
