@@ -23,6 +23,7 @@ const RATCHET: &[(&str, &str, usize, &str)] = &[
     ("src/persist/segment.rs", "layers", 1, "appends arguments as RESP"),
     // What DUMP gives and an import takes are pieces of Redis' files.
     ("src/commands/dump.rs", "layers", 1, "DUMP and RESTORE"),
+    ("src/commands/dump_stream.rs", "layers", 1, "a stream in Redis' format"),
     ("src/commands/table/effects.rs", "layers", 1, "an example of RESTORE"),
     ("src/commands/remake.rs", "layers", 1, "a value in Redis' format as commands"),
     // The tool prints ids and sizes of files.

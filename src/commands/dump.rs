@@ -1,7 +1,9 @@
 //! DUMP and RESTORE: one value in Redis' format.
 
+use crate::base::prng::Prng;
 use crate::base::time::Millis;
 use crate::commands::call::{Call, Effect};
+use crate::commands::dump_stream::put_stream;
 use crate::commands::parse::{integer, is};
 use crate::commands::remake::{Made, Remake, distinct};
 use crate::commands::row::{WRITE_OOM, row};
@@ -72,7 +74,17 @@ pub fn put_value(out: &mut Vec<u8>, keys: &mut Keyspace, db: Db, key: &[u8]) -> 
                 }
             }
         }
-        Some(Kind::Set | Kind::Stream) => return false,
+        Some(Kind::Set) => {
+            if let Ok(Some(set)) = keys.set(db, key) {
+                let mut writer = ValueWriter::set(out, set.len());
+                set.for_each(|member| writer.text(member));
+            }
+        }
+        Some(Kind::Stream) => {
+            if let Ok(Some(stream)) = keys.stream(db, key) {
+                put_stream(out, stream);
+            }
+        }
         Some(Kind::Hash) => {
             if let Ok(Some(hash)) = keys.hash(db, key) {
                 let mut writer = ValueWriter::hash(out, hash.len());
@@ -144,13 +156,18 @@ fn restore(call: &mut Call<'_>) -> Result<Effect, Error> {
         ttl if options.absolute => Some(Millis(ttl)),
         ttl => Some(Millis(ttl.saturating_add(call.now.0))),
     };
+    // What the parts of a stream are to each other is known to its commands alone: tried aside.
+    let is_stream = commands.first().is_some_and(|made| made.args.args().at(0) == b"XADD");
+    if is_stream && !make(&mut call.keys.scratch(), call.db, call.prng, &commands) {
+        return Err(Error::DUMP_FORMAT);
+    }
     let removed = call.keys.remove(call.db, key);
     if deadline.is_some_and(|deadline| deadline <= call.now) {
         call.reply.ok();
         let effect = Effect::Instead(OwnedArgs::of(&[b"DEL", key]));
         return Ok(if removed { effect } else { Effect::Nothing });
     }
-    if !make(call, &commands) {
+    if !make(call.keys, call.db, call.prng, &commands) {
         call.keys.remove(call.db, key);
         call.reply.error(&Error::DUMP_FORMAT);
         return Ok(Effect::Instead(OwnedArgs::of(&[b"DEL", key])));
@@ -185,20 +202,23 @@ fn exists_here(made: &Made) -> bool {
 }
 
 /// Runs the commands; says whether all did what they had to.
-fn make(call: &mut Call<'_>, commands: &[Made]) -> bool {
+fn make(keys: &mut Keyspace, db: Db, prng: &mut Prng, commands: &[Made]) -> bool {
     let mut reply = Vec::new();
     commands.iter().all(|made| {
         let args = made.args.args();
         let Ok(Run::Keys(handler)) = table::resolve(args).map(|row| row.run) else { return false };
         reply.clear();
         let mut inner = Call {
-            keys: call.keys,
-            db: call.db,
+            keys,
+            db,
             args,
             reply: Reply::new(&mut reply, Proto::Two),
             now: Millis::REPLAY,
-            prng: call.prng,
+            prng,
         };
         handler(&mut inner).is_ok() && crate::commands::remake::gave(made.gives, &reply)
     })
 }
+
+#[cfg(test)]
+mod tests;

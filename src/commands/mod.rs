@@ -12,6 +12,7 @@ pub mod debug;
 pub mod debugging;
 pub mod digest;
 pub mod dump;
+pub mod dump_stream;
 pub mod events;
 pub mod expire;
 pub mod geo;

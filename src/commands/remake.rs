@@ -22,6 +22,15 @@ pub struct Made {
     pub gives: Option<usize>,
 }
 
+impl Made {
+    /// The key that it is about.
+    pub fn key(&self) -> &[u8] {
+        let args = self.args.args();
+        // Behind a container's name stands that of its subcommand.
+        args.at(if args.at(0) == b"XGROUP" { 2 } else { 1 })
+    }
+}
+
 /// Gathers the parts of one key's value.
 #[derive(Debug)]
 pub struct Remake {

@@ -185,6 +185,7 @@ mod tests {
         for (text, name) in [
             ("MANIFEST".to_string(), Name::Manifest),
             ("MANIFEST.tmp".to_string(), Name::ManifestTmp),
+            ("IMPORT".to_string(), Name::Import),
             ("LOCK".to_string(), Name::Lock),
             ("lost+cut".to_string(), Name::LostCut),
             (lost("000042/x", 7), Name::LostCut),
@@ -243,6 +244,7 @@ mod tests {
             ("LOCK", Fate::Keep, Fate::Keep),
             ("lost+cut/anything", Fate::Keep, Fate::Keep),
             ("MANIFEST.tmp", Fate::Garbage, Fate::Keep),
+            ("IMPORT", Fate::Garbage, Fate::Keep),
             ("000042", Fate::Keep, Fate::Keep),
             ("000042/shard-000.snapshot", Fate::Keep, Fate::Keep),
             ("000042/shard-000.000007.aof", Fate::Keep, Fate::Keep),

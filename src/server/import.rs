@@ -3,7 +3,8 @@
 //!
 //! One core reads. The keys of a dump go to their owners as the commands that make them. A log is
 //! run by one shard, since its commands may name keys of several; that shard then hands its keys
-//! over to their owners (`reshard.rs`).
+//! over to their owners (`reshard.rs`). LIMITATIONS: with several shards, a log takes as much memory
+//! as the database twice while its keys are handed over; how long keys were idle is not kept.
 //!
 //! A crash before the manifest is durable leaves the mark `IMPORT`: with it, files of ours without
 //! a manifest are the rest of an import, which begins anew.
@@ -14,6 +15,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::base::ids::{Db, ShardId};
 use crate::commands::remake::{Made, Remake, gave};
@@ -30,7 +32,7 @@ use crate::server::boot::StartError;
 use crate::server::checkpoint;
 use crate::server::core::Core;
 use crate::server::disk::{self, Blocks, File, Open};
-use crate::server::load::empty_shard;
+use crate::server::load::{empty_shard, progress};
 use crate::server::log;
 use crate::server::recover::Found;
 use crate::server::reshard;
@@ -72,6 +74,8 @@ struct Batch {
     bytes: usize,
 }
 
+/// How often the log tells how far an import is.
+const PROGRESS: Duration = Duration::from_secs(1);
 /// Bytes of commands that are sent to a shard together.
 const BATCH_BYTES: usize = 1 << 18;
 /// Commands that are sent to a shard together: at a microsecond each, a slice that others can bear.
@@ -193,7 +197,7 @@ impl Keeper {
             Keeper::Owners(batches) => {
                 let mut full = Vec::new();
                 for order in orders {
-                    let owner = shard_of(order.1.args.args().at(1), core.shards).index();
+                    let owner = shard_of(order.1.key(), core.shards).index();
                     let Some(batch) = batches.get_mut(owner) else { continue };
                     batch.bytes += order.1.args.byte_len();
                     batch.orders.push(order);
@@ -251,6 +255,8 @@ struct Reading {
     blocks: Blocks,
     /// What was read and not used.
     block: Vec<u8>,
+    /// When the log was last told how far it is.
+    told: Instant,
 }
 
 impl Reading {
@@ -260,13 +266,17 @@ impl Reading {
         let mut blocks = Blocks::new(file, 0);
         let block = blocks.next(Vec::new()).await.map_err(|error| error.to_string())?;
         core.shared.loaded.bytes.fetch_add(block.len() as u64, Ordering::Relaxed);
-        Ok(Reading { path: path.to_owned(), blocks, block })
+        Ok(Reading { path: path.to_owned(), blocks, block, told: Instant::now() })
     }
 
     async fn next(&mut self, core: &Core) -> Result<(), String> {
         let used = std::mem::replace(&mut self.block, Vec::with_capacity(DISK_BLOCK));
         self.block = self.blocks.next(used).await.map_err(|error| error.to_string())?;
         core.shared.loaded.bytes.fetch_add(self.block.len() as u64, Ordering::Relaxed);
+        if self.told.elapsed() >= PROGRESS {
+            self.told = Instant::now();
+            progress(core);
+        }
         core.pauses.rest().await;
         Ok(())
     }

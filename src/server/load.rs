@@ -250,7 +250,8 @@ async fn sync_kept(core: &Core, plan: &Plan) -> Result<(), String> {
     Ok(())
 }
 
-fn progress(core: &Core) {
+/// A line in the log about how far loading is.
+pub fn progress(core: &Core) {
     let loaded = &core.shared.loaded;
     let (done, total) =
         (loaded.bytes.load(Ordering::Relaxed), loaded.total.load(Ordering::Relaxed));

@@ -26,6 +26,7 @@ const UNITS: &[(&str, usize)] = &[
     ("unit/geo", 20),
     ("unit/type/set", 97),
     ("unit/sort", 45),
+    ("unit/dump", 11),
     ("unit/keyspace", 43),
     ("unit/expire", 57),
     ("unit/scan", 7),

@@ -14,6 +14,7 @@ use crate::resp::reply::Proto;
 const SCRIPTS: &[(&str, &str)] = &[
     ("strings", include_str!("scripts/strings.txt")),
     ("keys", include_str!("scripts/keys.txt")),
+    ("dump", include_str!("scripts/dump.txt")),
     ("hashes", include_str!("scripts/hashes.txt")),
     ("lists", include_str!("scripts/lists.txt")),
     ("sorted sets", include_str!("scripts/zsets.txt")),

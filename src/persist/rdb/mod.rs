@@ -7,6 +7,7 @@ pub mod packed;
 pub mod payload;
 pub mod scalar;
 pub mod stream_reader;
+pub mod stream_writer;
 pub mod value_reader;
 pub mod value_writer;
 

@@ -274,6 +274,9 @@ fn signed(r: &mut Reader<'_>, width: usize) -> Option<i64> {
     Some(i64::from_le_bytes(eight))
 }
 
+/// Bytes before the first element of a listpack.
+const HEAD: usize = 6;
+
 /// Writes a listpack.
 #[derive(Debug)]
 pub struct ListpackWriter {
@@ -283,7 +286,7 @@ pub struct ListpackWriter {
 
 impl Default for ListpackWriter {
     fn default() -> ListpackWriter {
-        ListpackWriter { bytes: vec![0; 6], count: 0 }
+        ListpackWriter { bytes: vec![0; HEAD], count: 0 }
     }
 }
 
@@ -337,6 +340,12 @@ impl ListpackWriter {
         self.bytes.push(code);
         self.bytes.extend(bytes.into_iter().take(width));
         self.end(start);
+    }
+
+    /// Appends the elements of another one.
+    pub fn join(&mut self, other: &ListpackWriter) {
+        self.bytes.extend_from_slice(other.bytes.get(HEAD..).unwrap_or_default());
+        self.count += other.count;
     }
 
     /// The listpack.

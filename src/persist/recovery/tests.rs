@@ -446,6 +446,9 @@ fn without_a_manifest_data_is_never_touched() {
     for path in ["000001/shard-000.000001.aof", "000009/shard-003.snapshot"] {
         let refusal = plan_new(&listing(&[(path, 1)])).unwrap_err();
         assert!(refusal.to_string().contains(path), "{refusal}");
+        // Beside the mark of an import it is the rest of one that died.
+        let (garbage, _) = plan_new(&listing(&[(path, 1), ("IMPORT", 0)])).unwrap();
+        assert_eq!(garbage, [path]);
     }
 }
 

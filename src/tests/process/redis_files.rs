@@ -55,6 +55,22 @@ fn command(prng: &mut Prng, kinds: &[&str], n: u64) -> Vec<String> {
     words
 }
 
+/// Commands that make a stream with groups, deleted entries and such that are pending.
+fn stream(prng: &mut Prng, n: u64) -> Vec<Vec<String>> {
+    let key = format!("stream:{n}");
+    let mut lines: Vec<String> = (1..prng.below(300) + 5)
+        .map(|n| format!("XADD {key} {n}-1 name {} other{} x", prng.next(), prng.below(3)))
+        .collect();
+    lines.extend([
+        format!("XDEL {key} 2-1"),
+        format!("XGROUP CREATE {key} g 0"),
+        format!("XREADGROUP GROUP g one COUNT 3 STREAMS {key} >"),
+        format!("XDEL {key} 3-1"),
+        format!("XGROUP CREATECONSUMER {key} g idle"),
+    ]);
+    lines.iter().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
+}
+
 /// Fills a server with keys of the types that both have, in three databases, some with deadlines.
 fn fill(client: &mut Client, kinds: &[&str], keys: u64, seed: u64) {
     let mut prng = Prng::new(seed);
@@ -67,6 +83,9 @@ fn fill(client: &mut Client, kinds: &[&str], keys: u64, seed: u64) {
         add(&["SELECT".into(), (start / 500 % 3).to_string()]);
         for n in start..keys.min(start + 500) {
             add(&command(&mut prng, kinds, n));
+            if kinds.contains(&"XADD") && n % 100 == 0 {
+                stream(&mut prng, n).iter().for_each(|words| add(words));
+            }
             if prng.chance(1, 10) {
                 let deadline = 4_000_000_000_000 + prng.below(1_000_000);
                 add(&["PEXPIREAT".into(), format!("key:{n}"), deadline.to_string()]);
@@ -275,7 +294,7 @@ fn what_cannot_be_imported_is_refused() {
         ("dump.rdb", b"REDIS0010\x07\x01k", "a value of a module"),
         ("dump.rdb", b"REDIS0010\x00\x01k\x05va", "expected more"),
         ("dump.rdb", b"REDIS0099\xff", "a later version of the format"),
-        ("dump.rdb", b"nonsense", "expected a file in Redis' format"),
+        ("dump.rdb", b"nonsense in a file", "expected a file in Redis' format"),
         ("dump.rdb", b"REDIS0010\xfe\x23\x00\x01k\x01v\xff\0\0\0\0\0\0\0\0", "database 35"),
         ("appendonly.aof", b"*2\r\n$8\r\nNOSUCHIT\r\n$1\r\na\r\n", "unknown command"),
         ("appendonly.aof", b"SET a b\r\n", "neither a log nor a dump"),
