@@ -26,8 +26,6 @@ const RATCHET: &[(&str, &str, usize, &str)] = &[
     ("src/commands/dump_stream.rs", "layers", 1, "a stream in Redis' format"),
     ("src/commands/table/effects.rs", "layers", 1, "an example of RESTORE"),
     ("src/commands/remake.rs", "layers", 1, "a value in Redis' format as commands"),
-    // The tool prints ids and sizes of files.
-    ("src/bin/check/dump.rs", "layers", 1, "ids of what it prints"),
     // What is damaged is looked at by the code of a start.
     ("src/testing/damage.rs", "layers", 1, "the verdict of a start, and of basalt-check"),
     // A future of the pool or of a ticket is awaited by tasks that know no core.

@@ -86,10 +86,8 @@ fn srem(call: &mut Call<'_>) -> Result<Effect, Error> {
 /// Without a source nothing is looked at, as in Redis: not even the type of the target.
 fn smove(call: &mut Call<'_>) -> Result<Effect, Error> {
     let (from, to, member) = (call.args.at(1), call.args.at(2), call.args.at(3));
-    let found = match call.keys.set_mut(call.db, from)? {
-        Some(source) => Some(source.set().contains(member)),
-        None => None,
-    };
+    let source = call.keys.set_mut(call.db, from)?;
+    let found = source.map(|source| source.set().contains(member));
     if found.is_some() {
         call.keys.set_mut(call.db, to)?;
     }

@@ -368,7 +368,7 @@ mod tests {
         let (palermo, catania) = (Point::of_score(palermo), Point::of_score(catania));
         assert_eq!(palermo.letters(), *b"sqc8b49rny0");
         assert_eq!(catania.letters(), *b"sqdtr74hyu0");
-        assert_eq!((palermo.distance(catania) * 1e4).round() / 1e4, 166_274.1516);
+        assert_eq!((palermo.distance(catania) * 1e4).round() / 1e4, 166_274.151_6);
         assert_eq!(Point::new(0.0, 85.06), None);
         assert_eq!(Point::new(f64::INFINITY, 0.0), None);
     }

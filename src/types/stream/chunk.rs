@@ -327,7 +327,9 @@ mod tests {
 
     type Model = Vec<(StreamId, Vec<(Vec<u8>, Vec<u8>)>)>;
 
-    fn random(prng: &mut Prng, after: StreamId) -> (StreamId, Vec<(Vec<u8>, Vec<u8>)>) {
+    type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
+    fn random(prng: &mut Prng, after: StreamId) -> (StreamId, Fields) {
         let ms = after.ms + prng.below(3) * prng.below(1000);
         let seq = if ms == after.ms { after.seq + 1 + prng.below(300) } else { prng.below(3) };
         let pairs = (0..1 + prng.below(4))
