@@ -244,8 +244,8 @@ fn streams_of_redis_are_read() {
 fn rewritten_stream(payload: &[u8]) -> Vec<u8> {
     type Consumers = Vec<(Vec<u8>, i64, Vec<Pending>)>;
     let (mut writer, mut entries, mut meta) = (StreamWriter::default(), 0, None);
-    type Group = (Vec<u8>, (u64, u64), Option<u64>, Consumers);
-    let mut groups: Vec<Group> = Vec::new();
+    type Gathered = (Vec<u8>, (u64, u64), Option<u64>, Consumers);
+    let mut groups: Vec<Gathered> = Vec::new();
     payload::parts(payload::open(payload).unwrap(), |part| {
         let Part::Stream(part) = part else { panic!() };
         match part {

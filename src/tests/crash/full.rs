@@ -147,7 +147,13 @@ fn once(disk: &Disk, policy: &str, shards: u32, when: When, prng: &mut Prng) -> 
     // blocks of a failed sync as unwritten, a start wrote them once more in place, synced without
     // an error and said so in the manifest; after a power cut they were zeros, and the next start
     // refused the log as damaged where it had been durable.
-    server = launch.start();
+    server = match launch.try_start(&[]) {
+        Ok(server) => server,
+        // The pages of a sync that failed were dropped by the kernel, those written later were
+        // not: a hole that no power cut explains. It is refused and named, nothing is served.
+        Err(why) if why.contains("(row G)") => return filling.acked(),
+        Err(why) => panic!("{why}"),
+    };
     is_whole(&server, &filling.acked.each_ref().map(load));
     server.kill();
     disk.restore_if_image();

@@ -270,15 +270,19 @@ fn the_log_is_rewritten_when_it_has_grown() {
     thread::sleep(Duration::from_millis(500));
     assert_eq!(client.info("persistence")["aof_rewrites"], "0", "the percentage is 0");
     client.ok("CONFIG SET auto-aof-rewrite-percentage 100");
-    until(&mut client, "a first rewrite", |info| info["aof_rewrites"] == "1");
+    let rewrites = |info: &BTreeMap<String, String>| -> u64 {
+        info["aof_rewrites"].parse().expect("a number")
+    };
+    until(&mut client, "a first rewrite", |info| rewrites(info) > 0);
     settled(&mut client);
     let size = |client: &mut Client, name: &str| -> u64 {
         client.info("persistence")[name].parse().expect("a number")
     };
     assert!(size(&mut client, "aof_base_size") < 100_000);
     assert!(size(&mut client, "aof_current_size") < 120_000, "the log begins anew");
+    let before = rewrites(&client.info("persistence"));
     grow(&mut client);
-    until(&mut client, "a second rewrite", |info| info["aof_rewrites"] == "2");
+    until(&mut client, "a second rewrite", |info| rewrites(info) > before);
     assert!(server.log().contains("Starting automatic rewriting of AOF on"), "{}", server.log());
     server.kill();
     assert_eq!(launch.start().client().line("DBSIZE").int(), 3);

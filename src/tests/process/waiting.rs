@@ -81,12 +81,12 @@ fn who_waits_can_give_up_and_be_woken() {
     let id = waiter.ok("CLIENT ID").int();
     assert!(waiter.ok("BLPOP a b c 0.05").is_null());
     assert!(waiter.ok("BLMOVE a b LEFT RIGHT 0.05").is_null());
-    assert_eq!(waiter.line("BLPOP a x").text(), "ERR timeout is not a float or out of range");
+    assert_eq!(waiter.line("BLPOP a x").text(), "-ERR timeout is not a float or out of range");
     assert!(waiter.line("BLMPOP 0 1 a MIDDLE").is_error());
     send(&mut waiter, "BLPOP a b c 0");
     until_blocked(&mut other, 1);
     assert_eq!(other.line(&format!("CLIENT UNBLOCK {id} ERROR")).int(), 1);
-    assert!(waiter.read().expect("a reply").text().starts_with("UNBLOCKED"));
+    assert!(waiter.read().expect("a reply").text().starts_with("-UNBLOCKED"));
     assert_eq!(other.line(&format!("CLIENT UNBLOCK {id}")).int(), 0);
     // Those behind somebody who is gone are served.
     let mut gone = server.client();
