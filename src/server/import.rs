@@ -3,8 +3,9 @@
 //!
 //! One core reads. The keys of a dump go to their owners as the commands that make them. A log is
 //! run by one shard, since its commands may name keys of several; that shard then hands its keys
-//! over to their owners (`reshard.rs`). LIMITATIONS: with several shards, a log takes as much memory
-//! as the database twice while its keys are handed over; how long keys were idle is not kept.
+//! over to their owners (`reshard.rs`). LIMITATIONS: with several shards, a log takes as much
+//! memory as the database twice while its keys are handed over; how long keys were idle is not
+//! kept.
 //!
 //! A crash before the manifest is durable leaves the mark `IMPORT`: with it, files of ours without
 //! a manifest are the rest of an import, which begins anew.

@@ -94,7 +94,8 @@ fn first_found(mistake: Mistake) -> Option<(Trial, u64, String)> {
     })
 }
 
-/// Since lists are in the workload, more runs than these are needed to find it: `basalt-sim canary`.
+/// Since lists are in the workload, more runs than these are needed to find it: `basalt-sim
+/// canary`.
 const RARE: &str = "LooseChain (product)";
 
 #[test]

@@ -3,13 +3,13 @@
 use crate::base::prng::Prng;
 
 /// What a template is made of, separated by blanks: a word; `(a|b)` one of them; `?x` perhaps;
-/// `+x` once to three times; and small letters that stand for arguments:
-/// `k` a key, `h` a field, `m` a member, `v` a value, `i` an integer, `f` a number, `s` a distance
-/// in time, `sss` a longer one, `e` one that is refused or past, `a` a point in time in seconds,
-/// `A` the same in milliseconds, `b` and `B` those ahead only, `g` a pattern, `d` a database, `n`
-/// an entry's id, `N` one above all before, `c` a consumer or group.
-/// `A` the same in milliseconds, `b` and `B` those ahead only, `g` a pattern, `d` a database, `w` a
-/// score, `r` and `l` ends of ranges of scores and members, `x` `y` `z` longitude, latitude and distance.
+/// `+x` once to three times; and small letters that stand for arguments: `k` a key, `h` a field,
+/// `m` a member, `v` a value, `i` an integer, `f` a number, `s` a distance in time, `sss` a
+/// longer one, `e` one that is refused or past, `a` a point in time in seconds, `A` the same in
+/// milliseconds, `b` and `B` those ahead only, `g` a pattern, `d` a database, `n` an entry's id,
+/// `N` one above all before, `c` a consumer or group. `A` the same in milliseconds, `b` and `B`
+/// those ahead only, `g` a pattern, `d` a database, `w` a score, `r` and `l` ends of ranges of
+/// scores and members, `x` `y` `z` longitude, latitude and distance.
 pub const STRINGS: &[&str] = &[
     "GET k",
     "SET k v",
