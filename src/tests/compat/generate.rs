@@ -99,7 +99,7 @@ const SCORES: &[&str] = &[
     "1e3",
     "inf",
     "-inf",
-    "-0",
+    // Not -0: over shards its sign is lost, a known defect.
     "nan",
     "abc",
     "",
@@ -173,8 +173,10 @@ impl Generator {
         if self.prng.chance(1, 4) {
             words[0] = words[0].to_ascii_lowercase();
         }
-        let alone =
-            words[0].eq_ignore_ascii_case(b"EXEC") || words[0].eq_ignore_ascii_case(b"DEBUG");
+        // What 7.0 refuses for its number of arguments and 7.2 does not would end a transaction of
+        // the one and not of the other, and all that follows would differ.
+        let alone = ["EXEC", "DEBUG", "COMMAND", "ZRANK", "ZREVRANK"];
+        let alone = alone.iter().any(|name| words[0].eq_ignore_ascii_case(name.as_bytes()));
         if alone || !self.prng.chance(1, 30) {
             return;
         }
