@@ -310,9 +310,10 @@ pub fn monitor(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     Ok(Ask::Monitor)
 }
 
-/// Is this command shown when it comes? EXEC is shown after what it runs.
-pub fn is_shown(command: &Command) -> bool {
-    command.name != "exec"
+/// Is this command shown when it comes? EXEC is shown after what it runs, if it runs anything.
+pub fn is_shown(session: &Session, command: &Command) -> bool {
+    let runs = |session: &Session| session.queue.as_ref().is_some_and(|queue| !queue.aborted);
+    !(command.name == "exec" && runs(session))
         && !command.flags.has(Flags::ADMIN)
         && !command.flags.has(Flags::SKIP_MONITOR)
 }
@@ -397,6 +398,16 @@ mod tests {
         );
         let tracked = kit.session.tracking.as_ref().unwrap();
         assert_eq!(tracked.tracker(7).keeps, Keeps::Reads);
+    }
+
+    #[test]
+    fn an_exec_is_shown_when_it_comes_unless_it_runs_something() {
+        let exec = crate::commands::table::resolve(OwnedArgs::of(&[b"exec"]).args()).unwrap();
+        let queue = |aborted| Some(Queue { aborted, ..Queue::default() });
+        for (queue, shown) in [(None, true), (queue(true), true), (queue(false), false)] {
+            let session = Session { queue, ..Session::default() };
+            assert_eq!(is_shown(&session, exec), shown, "{:?}", session.queue);
+        }
     }
 
     #[test]

@@ -303,7 +303,9 @@ impl Connection {
         }
         let (db, proto, tracks) = (session.db, session.proto, session.tracking.is_some());
         drop(session);
-        if self.core.shared.monitors.load(Ordering::Relaxed) > 0 && tracking::is_shown(command) {
+        if self.core.shared.monitors.load(Ordering::Relaxed) > 0
+            && tracking::is_shown(&self.client.session.borrow(), command)
+        {
             self.monitor(args);
         }
         self.tracker = match tracks && matches!(command.run, Run::Keys(_)) {
