@@ -356,6 +356,8 @@ fn quote(line: &mut Vec<u8>, word: &[u8]) {
 mod tests {
     use super::*;
     use crate::commands::kit::Kit;
+    use crate::commands::session::Queue;
+    use crate::commands::table;
     use crate::resp::args::OwnedArgs;
 
     #[test]
@@ -402,7 +404,7 @@ mod tests {
 
     #[test]
     fn an_exec_is_shown_when_it_comes_unless_it_runs_something() {
-        let exec = crate::commands::table::resolve(OwnedArgs::of(&[b"exec"]).args()).unwrap();
+        let exec = table::resolve(OwnedArgs::of(&[b"exec"]).args()).unwrap();
         let queue = |aborted| Some(Queue { aborted, ..Queue::default() });
         for (queue, shown) in [(None, true), (queue(true), true), (queue(false), false)] {
             let session = Session { queue, ..Session::default() };
