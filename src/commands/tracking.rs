@@ -312,10 +312,10 @@ pub fn monitor(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 
 /// Is this command shown when it comes? EXEC is shown after what it runs, if it runs anything.
 pub fn is_shown(session: &Session, command: &Command) -> bool {
-    let runs = |session: &Session| session.queue.as_ref().is_some_and(|queue| !queue.aborted);
-    !(command.name == "exec" && runs(session))
-        && !command.flags.has(Flags::ADMIN)
-        && !command.flags.has(Flags::SKIP_MONITOR)
+    let runs_later =
+        command.name == "exec" && session.queue.as_ref().is_some_and(|queue| !queue.aborted);
+    let hidden = command.flags.has(Flags::ADMIN) || command.flags.has(Flags::SKIP_MONITOR);
+    !runs_later && !hidden
 }
 
 /// The line of one command, its arguments quoted, cut after `most` bytes of each.
