@@ -213,7 +213,7 @@ fn a_moment_is_restored() {
     for _ in 0..5 {
         thread::sleep(Duration::from_millis(350));
         let before = load.acknowledged();
-        // An epoch is some 50 ms; where there is other work on the machine it has been 140.
+        // An epoch is some 50 ms; where there is other work it has been over 120.
         thread::sleep(Duration::from_millis(400));
         let time = client.line("TIME").items();
         let millis = time[0].int() * 1000 + time[1].int() / 1000;
