@@ -32,6 +32,7 @@ start() { # NAME CORES OPTIONS...: starts a server on an empty or used directory
 stop() { [ -z "$pid" ] || { kill -9 $pid 2>/dev/null || true; wait $pid 2>/dev/null || true; pid=; }; }
 fresh() { stop; rm -rf "$work/basalt" "$work/redis"; }
 processor() { awk '{print ($14 + $15) * 10000}' /proc/$pid/stat; } # microseconds
+anonymous() { awk '/^AnonPages:/ {print $2}' /proc/meminfo; } # KiB
 pss() { awk '/^Pss:/ {print $2}' /proc/$pid/smaps_rollup; }       # KiB
 median() { sort -g | awk '{a[NR] = $1} END {print a[int((NR + 1) / 2)]}'; }
 ratio() { awk "BEGIN {printf \"%.2f\", $1 / $2}"; }
@@ -165,16 +166,16 @@ snapshot() {
             start $name 1 $(shards $name 1) --appendonly no --save "" --enable-debug-command local
             fill --hash-fields "$fields" --keys "$others"
             options=(--port $port --rate "$rate" --hash-fields "$fields" --keys "$others")
-            base=$(pss)
+            base=$(anonymous)
             echo "$name without $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 10 | sed -n 1p)" >>"$work/snapshot"
             digest=$(redis-cli -p $port debug digest)
             # The cut comes first, so that the digest is that of the cut.
             redis-cli -p $port bgsave >/dev/null
-            # A child may end between two looks at it.
-            (set +e +o pipefail; while sleep 0.1; do
-                for one in $pid $(pgrep -P $pid || true); do awk '/^Pss:/ {print $2}' /proc/"$one"/smaps_rollup; done 2>/dev/null |
-                    awk '{s += $1} END {print s}'
-            done >"$work/pss") &
+            # Anonymous pages of the whole machine: a page that a parent and its child share counts
+            # once. Reading smaps_rollup of a process of this size instead takes milliseconds of a
+            # processor and holds its memory map, which is a stall of its own.
+            perl -e '$| = 1; while (1) { open F, "/proc/meminfo"; while (<F>) { print "$1\n" if /^AnonPages: *(\d+)/ }
+                select undef, undef, undef, 0.05 }' >"$work/anonymous" &
             sampler=$!
             echo "$name with $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 25 | sed -n 1p)" >>"$work/snapshot"
             while redis-cli -p $port info persistence | grep -q rdb_bgsave_in_progress:1; do sleep 0.2; done
@@ -188,7 +189,7 @@ snapshot() {
             start $name 0,1 $(shards $name 1) --appendonly no --save "" --enable-debug-command local
             while redis-cli -p $port get x | grep -q LOADING; do sleep 0.1; done
             same=$([ "$(redis-cli -p $port debug digest)" = "$digest" ] && echo yes || echo NO)
-            echo "$name extra $(($(sort -n "$work/pss" | tail -1) - base)) $took $slice $same" >>"$work/snapshot"
+            echo "$name extra $(($(sort -n "$work/anonymous" | tail -1) - base)) $took $slice $same" >>"$work/snapshot"
         done
     done
     page "A snapshot under load"

@@ -383,6 +383,14 @@ pub async fn read_whole(path: &Path, limit: u64) -> Result<Vec<u8>, DiskError> {
     .await
 }
 
+/// Creates a file in the place of any that has the name. The old one is removed, not emptied: a
+/// write that failed behind the back of a process that is gone is reported to whoever syncs that
+/// inode next, though none of its bytes are left (fsync(2), seen on a disk that ran full).
+pub fn create_anew(path: &Path) -> io::Result<fs::File> {
+    absent_is_fine(fs::remove_file(path))?;
+    fs::File::create_new(path)
+}
+
 /// Puts a file with this content in place, or leaves the old one: a temporary file is written
 /// and synced, renamed, and the directory synced. When it returns the new content is durable;
 /// after a crash there is the old file or the new one, and perhaps `<name>.tmp`.
@@ -390,7 +398,7 @@ pub async fn replace_file(directory: &Path, name: &str, bytes: Vec<u8>) -> Resul
     let path = directory.join(name);
     let temporary = directory.join(format!("{name}.tmp"));
     let written = on_pool("write", &temporary, move |temporary| {
-        let mut file = fs::File::create(temporary)?;
+        let mut file = create_anew(temporary)?;
         file.write_all(&bytes)?;
         file.sync_all()
     });

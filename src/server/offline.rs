@@ -15,6 +15,7 @@ use crate::persist::recovery::{Mode, Refusal, Replay, ShardPlan};
 use crate::persist::rewind::{self, Bound, Stop, Verdict, verdict};
 use crate::persist::segment_scan::{Parts, Record, SegmentReader};
 use crate::server::boot::StartError;
+use crate::server::disk::create_anew;
 use crate::server::inspect::{self, Inspected, Unread};
 use crate::server::lock::DirectoryLock;
 use crate::server::verify::check_base;
@@ -271,7 +272,7 @@ pub fn commit(dir: &Path, manifest: &Manifest) -> Result<(), OfflineError> {
         sync_dir(&dir.join(generation))?;
     }
     let (path, temporary) = (dir.join(names::MANIFEST), dir.join(names::MANIFEST_TMP));
-    let mut file = File::create(&temporary).map_err(at(&temporary))?;
+    let mut file = create_anew(&temporary).map_err(at(&temporary))?;
     file.write_all(&manifest.encode()).map_err(at(&temporary))?;
     file.sync_all().map_err(at(&temporary))?;
     fs::rename(&temporary, &path).map_err(at(&path))?;

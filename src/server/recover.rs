@@ -21,6 +21,7 @@ use crate::server::aof;
 use crate::server::boot::StartError;
 use crate::server::clock;
 use crate::server::database::Database;
+use crate::server::disk::create_anew;
 use crate::server::import::{self, Import};
 use crate::server::inspect::{self, Inspected, Unread};
 use crate::server::log;
@@ -190,7 +191,7 @@ pub fn keep_cuts(directory: &Path, cuts: &[Cut]) -> io::Result<()> {
     for cut in cuts {
         let mut from = fs::File::open(directory.join(&cut.path))?;
         io::Seek::seek(&mut from, io::SeekFrom::Start(cut.offset))?;
-        let mut to = fs::File::create(directory.join(names::lost(&cut.path, cut.offset)))?;
+        let mut to = create_anew(&directory.join(names::lost(&cut.path, cut.offset)))?;
         io::copy(&mut from, &mut to)?;
         to.sync_all()?;
     }

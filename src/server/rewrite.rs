@@ -19,13 +19,14 @@ use rustix::fs::OFlags;
 use crate::limits::DISK_BLOCK;
 use crate::persist::names;
 use crate::persist::recovery::Replay;
+use crate::server::disk::create_anew;
 
 /// How it became durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Again {
     /// Where it was.
     InPlace,
-    /// In a new file: the device did not keep what was written where it was.
+    /// In a new file: the device did not keep what was written where it was, or said it did not.
     Anew,
 }
 
@@ -40,19 +41,26 @@ pub fn write_again(directory: &Path, replay: &Replay) -> Result<Again, (PathBuf,
     let file = OpenOptions::new().read(true).write(true).open(&path).map_err(named)?;
     let (from, to) = (replay.doubtful, replay.end.length);
     let same = copy(&file, &file, from, to).and_then(|()| file.sync_data());
-    same.map_err(named)?;
-    if is_on_device(&path, &file, from, to).map_err(named)? {
+    if same.is_ok() && is_on_device(&path, &file, from, to).map_err(named)? {
         return Ok(Again::InPlace);
     }
+    // An error of the sync may be an old one, of a write that failed after its process was gone;
+    // a new file tells them apart, for it meets only its own.
     let temporary = directory.join(names::copy_of(&replay.path));
     let named = |error| (temporary.clone(), error);
-    make_anew(&file, &path, &temporary, to).map_err(named)?;
-    Ok(Again::Anew)
+    match make_anew(&file, &path, &temporary, to) {
+        Ok(()) => Ok(Again::Anew),
+        Err(error) => {
+            // Where there is no space, none is taken.
+            let _ = fs::remove_file(&temporary);
+            Err(named(error))
+        }
+    }
 }
 
 /// Another file with the same bytes takes the place of this one.
 fn make_anew(file: &File, path: &Path, temporary: &Path, length: u64) -> io::Result<()> {
-    let anew = File::create(temporary)?;
+    let anew = create_anew(temporary)?;
     copy(file, &anew, 0, length)?;
     anew.sync_all()?;
     fs::rename(temporary, path)?;
@@ -114,6 +122,8 @@ fn unless_unsupported<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
     use crate::base::ids::{Lsn, ShardId};
     use crate::persist::manifest::End;
@@ -140,8 +150,12 @@ mod tests {
                 assert!(fs::read(&path).expect("a file") == bytes, "{length} {doubtful}");
                 let file = File::open(&path).expect("a file");
                 let temporary = home.path().join(names::copy_of(&replay.path));
+                fs::write(&temporary, "of a start before").expect("a file");
+                let before = fs::metadata(&temporary).expect("a file").ino();
                 assert!(make_anew(&file, &path, &temporary, length as u64).is_ok());
                 assert!(fs::read(&path).expect("a file") == bytes[..length], "{length}");
+                // An inode may have the errors of those who wrote to it before.
+                assert_ne!(fs::metadata(&path).expect("a file").ino(), before, "{length}");
                 assert!(!temporary.exists());
             }
         }

@@ -15,6 +15,7 @@ use basalt::persist::manifest::Manifest;
 use basalt::persist::names;
 use basalt::persist::recovery::{Mode, Plan, Refusal};
 use basalt::persist::segment_scan::Parts;
+use basalt::server::disk::create_anew;
 use basalt::server::inspect::Inspected;
 use basalt::server::lock::DirectoryLock;
 use basalt::server::recover::keep_cuts;
@@ -158,7 +159,7 @@ fn keep_manifest(dir: &Path) -> io::Result<String> {
 
 fn replace_manifest(dir: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = dir.join(names::MANIFEST_TMP);
-    let mut file = File::create(&temporary)?;
+    let mut file = create_anew(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, dir.join(names::MANIFEST))?;
