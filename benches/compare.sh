@@ -167,7 +167,7 @@ snapshot() {
             fill --hash-fields "$fields" --keys "$others"
             options=(--port $port --rate "$rate" --hash-fields "$fields" --keys "$others")
             base=$(anonymous)
-            echo "$name without $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 10 | sed -n 1p)" >>"$work/snapshot"
+            echo "$name without $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 10 | sed -n 1,2p | tr '\n' ' ')" >>"$work/snapshot"
             digest=$(redis-cli -p $port debug digest)
             # The cut comes first, so that the digest is that of the cut.
             redis-cli -p $port bgsave >/dev/null
@@ -177,7 +177,7 @@ snapshot() {
             perl -e '$| = 1; while (1) { open F, "/proc/meminfo"; while (<F>) { print "$1\n" if /^AnonPages: *(\d+)/ }
                 select undef, undef, undef, 0.05 }' >"$work/anonymous" &
             sampler=$!
-            echo "$name with $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 25 | sed -n 1p)" >>"$work/snapshot"
+            echo "$name with $(taskset -c 0 "$open_loop" "${options[@]}" --seconds 25 | sed -n 1,2p | tr '\n' ' ')" >>"$work/snapshot"
             while redis-cli -p $port info persistence | grep -q rdb_bgsave_in_progress:1; do sleep 0.2; done
             kill $sampler 2>/dev/null || true; wait $sampler 2>/dev/null || true
             info() { redis-cli -p $port info persistence | tr -d '\r' | awk -F: -v k="$1" '$1==k {print $2}'; }
@@ -198,17 +198,21 @@ snapshot() {
     echo "25 s. Extra memory: the most above the start of the load, in MiB, over all processes, growth by the load included."
     echo "Same: the snapshot, loaded, has the digest of the cut. Each line is one run; one core for the server, one for the load. On a"
     echo "virtual machine the host takes its processors away now and then, for milliseconds, and the time counts as the thread's own:"
-    echo "the lines without a snapshot, and the few slices above 100 us, show how often."
+    echo "the lines without a snapshot, and the few slices above 100 us, show how often. A line whose generator was late by milliseconds"
+    echo "tells of other work on the machine."
     echo
-    printf '| | p50 | p99 | p99.9 | p99.99 | max | extra MiB | snapshot s | slices: longest us / above 100 us / all | same |\n|---|---|---|---|---|---|---|---|---|---|\n'
+    printf '| | p50 | p99 | p99.9 | p99.99 | max | generator late, max | extra MiB | snapshot s | slices: longest us / above 100 us / all | same |\n|---|---|---|---|---|---|---|---|---|---|---|\n'
     awk '
         $2 == "extra" {
             printf "| %s, BGSAVE | %s | %.0f | %s | %s | %s |\n", $1, line, $3 / 1024, $4, $5, $6; next
         }
         {
-            for (i = 1; i <= NF; i++) { if ($i == "p50") a = $(i+1); if ($i == "p99") b = $(i+1); if ($i == "p99.9") c = $(i+1)
-                if ($i == "p99.99") d = $(i+1); if ($i == "max") e = $(i+1) }
-            line = a " | " b " | " c " | " d " | " e
+            # First the figures of the server, then the same of how late the generator itself was.
+            line = ""
+            for (i = 1; i < NF; i++) {
+                if ($i == "max" || line !~ / \| .* \| .* \| .* \| / && $i ~ /^p[0-9.]+$/) line = line $(i + 1) " | "
+            }
+            sub(/ \| $/, "", line)
             if ($2 == "without") printf "| %s | %s | | | | |\n", $1, line
         }' "$work/snapshot"
 }

@@ -2,6 +2,7 @@
 
 pub mod absent;
 pub mod admin;
+pub mod backup;
 pub mod blocking;
 pub mod call;
 pub mod client;

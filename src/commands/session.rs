@@ -2,6 +2,7 @@
 
 use crate::base::ids::{Db, ShardId};
 use crate::base::time::Millis;
+use crate::commands::backup::Verb;
 use crate::commands::client::{ClientFilter, KillForm, Paused, Unblock};
 use crate::commands::pubsub::{Change, Question, Scope, Subscriptions};
 use crate::commands::spec::Command;
@@ -317,6 +318,8 @@ pub enum Ask {
     BgSave(IfBusy),
     /// Starts a rewrite of the log. `admin::start` decides, `admin::write_saving` answers.
     BgRewriteAof,
+    /// A backup: `backup::decide` decides.
+    Backup(Verb),
     /// WAIT for a replica, of which there is none: `:0` after so many milliseconds (0: never), and
     /// at once inside a transaction.
     Wait {

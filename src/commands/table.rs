@@ -7,8 +7,8 @@ use crate::commands::index::Index;
 use crate::commands::parse::is;
 use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
-    absent, admin, client, command, connection, database, debugging, dump, expire, geo, geo_search,
-    hash, hash_random, key, lcs, list, list_move, list_wait, object, pubsub, scan, set,
+    absent, admin, backup, client, command, connection, database, debugging, dump, expire, geo,
+    geo_search, hash, hash_random, key, lcs, list, list_move, list_wait, object, pubsub, scan, set,
     set_algebra, set_random, sort, stream, stream_claim, stream_group, stream_info, stream_read,
     string, string_number, string_range, transaction, zset, zset_algebra, zset_pop, zset_range,
     zset_wait,
@@ -55,6 +55,7 @@ pub const COMMANDS: &[&[Command]] = &[
     transaction::ROWS,
     pubsub::ROWS,
     admin::ROWS,
+    backup::ROWS,
     debugging::ROWS,
     absent::ROWS,
 ];

@@ -79,6 +79,14 @@ config! {
     recovery: Recovery,
     /// Older generations that a checkpoint leaves in place.
     retain_generations: u32,
+    /// The directory of the backups that BACKUP makes; relative to `dir`.
+    backupdirname: String,
+    /// Hours of which the last backup stays.
+    backup_keep_hourly: u32,
+    /// Days of which the last backup stays.
+    backup_keep_daily: u32,
+    /// Months of which the last backup stays.
+    backup_keep_monthly: u32,
 
     /// Fields up to which a hash calls itself a listpack.
     hash_max_listpack_entries: usize,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::base::ids::ShardId;
 use crate::commands::absent;
 use crate::commands::admin::{self, Saving, Start};
+use crate::commands::backup::{Verb, write_status};
 use crate::commands::client::{self, ClientFilter, KillForm};
 use crate::commands::object;
 use crate::commands::pubsub::Change;
@@ -18,6 +19,7 @@ use crate::resp::error::Error;
 use crate::resp::reply::Reply;
 use crate::router::slot::shard_of;
 use crate::server::connection::Connection;
+use crate::server::sealing::{self, Answer};
 use crate::server::{clock, facts, log, reload, saver, settings, shutdown};
 
 /// What becomes of the connection after the answer.
@@ -91,6 +93,7 @@ impl Connection {
                     self.core.on(ShardId(0), |core| core.saver.state.borrow().last_save).await;
                 self.write(|reply| reply.integer(last as i64));
             }
+            Ask::Backup(verb) => self.backup(verb).await,
             Ask::Wait { millis } => return Asked::Wait(millis),
             Ask::WaitAof { local, millis } => self.wait_aof(local, millis).await,
             Ask::Shutdown(options) => {
@@ -300,6 +303,18 @@ impl Connection {
     async fn save(&mut self, what: Saving) {
         match saver::wish(&self.core, what).await {
             Ok(start) => self.write(|reply| admin::write_saving(reply, what, start)),
+            Err(error) => self.error(&error),
+        }
+    }
+
+    async fn backup(&mut self, verb: Verb) {
+        match sealing::answer(&self.core, verb).await {
+            Ok(Answer::Ok) => self.write(|reply| reply.ok()),
+            Ok(Answer::Status(status)) => self.write(|reply| write_status(reply, &status)),
+            Ok(Answer::Paths(paths)) => self.write(|reply| {
+                reply.array(paths.len());
+                paths.iter().for_each(|path| reply.bulk(path.as_bytes()));
+            }),
             Err(error) => self.error(&error),
         }
     }

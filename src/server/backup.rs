@@ -118,7 +118,8 @@ pub fn tidy(to: &Path, keep: Keep) -> Result<Vec<Millis>, OfflineError> {
     Ok(gone)
 }
 
-fn moments(to: &Path) -> Result<Vec<Millis>, OfflineError> {
+/// The moments of all complete backups, the oldest first.
+pub fn moments(to: &Path) -> Result<Vec<Millis>, OfflineError> {
     if !to.exists() {
         return Ok(Vec::new());
     }

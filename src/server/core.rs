@@ -32,6 +32,7 @@ use crate::server::mesh::{Answer, Port, ticket};
 use crate::server::meter::Meter;
 use crate::server::requests::Requests;
 use crate::server::saver::Saver;
+use crate::server::sealing::Sealing;
 use crate::server::settings;
 use crate::server::shared::{Settings, Shared};
 use crate::server::signal::{Crowd, Pauses, Signal};
@@ -148,6 +149,8 @@ pub struct Core {
     pub log_ends: RefCell<BTreeMap<u64, End>>,
     /// What is known of checkpoints; on core 0.
     pub saver: Saver,
+    /// The backup that a client makes (core 0).
+    pub sealing: Sealing,
     /// Whether the epoch is about to advance; on core 0.
     pub advancing: Advancing,
     /// Keys that are being handed over at start, by the shard of the files they come from.
@@ -186,6 +189,7 @@ impl Core {
             log_files: RefCell::default(),
             log_ends: RefCell::default(),
             saver: Saver::default(),
+            sealing: Sealing::default(),
             advancing: Advancing::default(),
             requests: net.requests(),
             net,

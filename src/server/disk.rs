@@ -467,6 +467,20 @@ pub async fn write_again(directory: &Path, replay: &Replay) -> Result<Again, Dis
     done.map_err(|(path, source)| DiskError { action: "make durable", path, source })
 }
 
+/// Runs long work on a thread of its own, of the lowest priority.
+pub async fn aside<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (ticket, answer) = ticket();
+    let work = move || {
+        step_back();
+        ticket.answer(work());
+    };
+    Builder::new().name(name.to_owned()).spawn(work)?;
+    answer.await.ok_or_else(|| io::Error::other("the thread ended"))
+}
+
 /// Runs blocking work on the executor's pool.
 async fn pool<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let _expecting = elsewhere::expect();

@@ -38,6 +38,7 @@ pub mod retain;
 pub mod rewrite;
 pub mod ring;
 pub mod saver;
+pub mod sealing;
 pub mod settings;
 pub mod shared;
 pub mod shutdown;

@@ -150,6 +150,21 @@ const PERSISTENCE: &[Setting] = &[
         at!(retain_generations),
         "Older generations that a checkpoint keeps, to restore to an earlier moment.",
     ),
+    Setting::new("backupdirname", Text, "backups").live().is(
+        at!(backupdirname),
+        "Directory of the backups that the command BACKUP makes; relative to dir.",
+    ),
+    Setting::new("backup-keep-hourly", Number(0, I32), "0").live().is(
+        at!(backup_keep_hourly),
+        "Hours of each of which the last backup stays. BACKUP SEAL removes what neither an hour \
+         nor a day nor a month keeps; with 0 for all three it removes nothing.",
+    ),
+    Setting::new("backup-keep-daily", Number(0, I32), "0")
+        .live()
+        .is(at!(backup_keep_daily), "The same for days."),
+    Setting::new("backup-keep-monthly", Number(0, I32), "0")
+        .live()
+        .is(at!(backup_keep_monthly), "The same for months."),
 ];
 
 const MEMORY: &[Setting] = &[

@@ -54,15 +54,21 @@ pub struct Load {
 impl Load {
     /// So many writers of single keys, and one that fills pipelines.
     pub fn start(port: u16, writers: usize) -> Load {
+        Load::paced(port, writers, Duration::ZERO, u64::MAX)
+    }
+
+    /// The same; each writer rests for so long after each write, and the pipelines write this many
+    /// different keys, so that a long test ends with a dataset that can be looked at.
+    pub fn paced(port: u16, writers: usize, rest: Duration, keys: u64) -> Load {
         let progress: Vec<_> = (0..writers).map(|_| Arc::<Progress>::default()).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         for (writer, progress) in progress.iter().cloned().enumerate() {
             let stop = Arc::clone(&stop);
-            threads.push(thread::spawn(move || write(port, writer, &progress, &stop)));
+            threads.push(thread::spawn(move || write(port, writer, rest, &progress, &stop)));
         }
         let stopped = Arc::clone(&stop);
-        threads.push(thread::spawn(move || fill(port, &stopped)));
+        threads.push(thread::spawn(move || fill(port, keys, &stopped)));
         Load { progress, stop, threads }
     }
 
@@ -85,7 +91,7 @@ impl Load {
     }
 }
 
-fn write(port: u16, writer: usize, progress: &Progress, stop: &AtomicBool) {
+fn write(port: u16, writer: usize, rest: Duration, progress: &Progress, stop: &AtomicBool) {
     let Ok(mut client) = Client::open(port) else { return };
     let mut n = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -97,15 +103,17 @@ fn write(port: u16, writer: usize, progress: &Progress, stop: &AtomicBool) {
         }
         n += 1;
         progress.acknowledged.store(n, Ordering::SeqCst);
+        thread::sleep(rest);
     }
 }
 
-fn fill(port: u16, stop: &AtomicBool) {
+fn fill(port: u16, keys: u64, stop: &AtomicBool) {
     let Ok(mut client) = Client::open(port) else { return };
     let mut n = 0u64;
     while !stop.load(Ordering::Relaxed) {
-        let batch: Vec<u8> =
-            (n..n + 200).flat_map(|n| encode(&["SET", &format!("fill:{n}"), "value"])).collect();
+        let batch: Vec<u8> = (n..n + 200)
+            .flat_map(|n| encode(&["SET", &format!("fill:{}", n % keys), "value"]))
+            .collect();
         if client.batch(&batch, 200).is_err() {
             return;
         }
