@@ -6,10 +6,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::admin::settled;
 use super::harness::client::{Client, encode};
+use super::harness::peers;
 use super::harness::server::{Launch, Server};
 use super::ours;
 
@@ -165,10 +166,11 @@ fn flush_and_undo(shards: u32) {
     let launch = launch.logged("everysec").shards(shards).with(&["--retain-generations", "3"]);
     let server = launch.start();
     let mut client = server.client();
-    let load = Load::start(server.port(), WRITERS);
+    let (load, start) = (Load::start(server.port(), WRITERS), Instant::now());
     thread::sleep(Duration::from_millis(700));
     client.ok("BGREWRITEAOF");
     thread::sleep(Duration::from_millis(700));
+    let rate = client.line("DBSIZE").int() as f64 / start.elapsed().as_secs_f64();
     let before = load.acknowledged();
     let flush = ["MULTI", "DBSIZE", "FLUSHALL", "EXEC"].map(|word| encode(&[word])).concat();
     let replies = client.batch(&flush, 4).expect("replies");
@@ -185,6 +187,7 @@ fn flush_and_undo(shards: u32) {
     let said = checked(&["restore", arg(launch.dir()), "--before", "flushall", "--to", arg(&to)]);
     assert!(said.contains("before: flushall") || said.contains("before: FLUSHALL"), "{said}");
     load.stop();
+    peers::say(&format!("FLUSHALL at {rate:.0} writes a second, {keys} keys restored"));
     drop(server);
     for shards in [shards, 2] {
         let (_launch, server) = start_on(&to, shards);
