@@ -6,6 +6,8 @@ mod admin;
 mod backup;
 #[path = "process/damage.rs"]
 mod damage;
+#[path = "process/eviction.rs"]
+mod eviction;
 #[path = "process/hostile.rs"]
 mod hostile;
 #[path = "process/lifecycle.rs"]
