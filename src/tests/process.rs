@@ -4,6 +4,8 @@
 mod admin;
 #[path = "process/backup.rs"]
 mod backup;
+#[path = "process/bench.rs"]
+mod bench;
 #[path = "process/damage.rs"]
 mod damage;
 #[path = "process/eviction.rs"]
