@@ -83,6 +83,7 @@ fn group_category(command: &Command) -> Option<&'static str> {
     }
     match command.docs.group {
         "string" => Some("string"),
+        "bitmap" => Some("bitmap"),
         "hash" => Some("hash"),
         "list" => Some("list"),
         "sorted-set" => Some("sortedset"),
@@ -162,6 +163,11 @@ const ACCESS: Lists = &[
     (&["RO access", "OW update", "OW update"], "georadius georadiusbymember"),
     (&["RO access", "RO access", "OW update"], "sort"),
     (&["RO access", "RO access"], "sort_ro"),
+    // Bitmaps.
+    (&["RO access"], "bitcount bitfield_ro bitpos getbit"),
+    (&["RW access update"], "setbit"),
+    (&["RW access update variable_flags"], "bitfield"),
+    (&["OW update", "RO access"], "bitop"),
     // Sets.
     (&["RO"], "scard sismember"),
     (&["RO access"], "sdiff sinter sintercard smembers smismember srandmember sscan sunion"),

@@ -2,6 +2,8 @@
 
 pub mod absent;
 pub mod admin;
+pub mod bitfield;
+pub mod bitmap;
 pub mod blocking;
 pub mod call;
 pub mod client;
