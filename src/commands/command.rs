@@ -99,7 +99,11 @@ fn write_info(reply: &mut Reply<'_>, row: &'static Command) {
         row.keys,
         KeySpec::Counted { .. } | KeySpec::Stored { .. } | KeySpec::Streams { .. }
     );
-    let has = |flag| if flag == Flags::NONE { movable } else { row.flags.has(flag) };
+    let has = |flag| match flag {
+        Flags::NONE => movable,
+        Flags::WRITE => row.flags.is_told_as_write(),
+        _ => row.flags.has(flag),
+    };
     let flags: Vec<&str> =
         WORDS.iter().filter(|(flag, _)| has(*flag)).map(|(_, word)| *word).collect();
     reply.set(flags.len());

@@ -22,6 +22,7 @@ pub mod geo_search;
 pub mod hash;
 pub mod hash_random;
 pub mod hints;
+pub mod hyperloglog;
 pub mod index;
 pub mod key;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::commands::parse::is;
 use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
     absent, admin, bitfield, bitmap, client, command, connection, database, debugging, dump,
-    expire, geo, geo_search, hash, hash_random, key, lcs, list, list_move, list_wait,
+    expire, geo, geo_search, hash, hash_random, hyperloglog, key, lcs, list, list_move, list_wait,
     object, pubsub, scan, set, set_algebra, set_random, sort, stream, stream_claim, stream_group,
     stream_info, stream_read, string, string_number, string_range, transaction, zset, zset_algebra,
     zset_pop, zset_range, zset_wait,
@@ -24,6 +24,7 @@ pub const COMMANDS: &[&[Command]] = &[
     lcs::ROWS,
     bitmap::ROWS,
     bitfield::ROWS,
+    hyperloglog::ROWS,
     hash::ROWS,
     hash_random::ROWS,
     list::ROWS,
