@@ -233,10 +233,14 @@ impl Field {
         }
     }
 
-    /// A number that a client sent, as SET takes it: without a sign, what is below zero is huge.
+    /// A number that a client sent, as SET takes it: without a sign, what is below zero is huge; and
+    /// with one, what is so far below all that fits that Redis' difference overflows is above it.
     pub fn sent(self, value: i64) -> i128 {
+        let (values, signed) = (self.values(), i128::from(value));
         match self.sign {
-            Sign::Signed => i128::from(value),
+            Sign::Signed if values.contains(&signed) => signed,
+            Sign::Signed if values.end() - signed > i64::MAX.into() => signed + (1 << 64),
+            Sign::Signed => signed,
             Sign::Unsigned => i128::from(value.cast_unsigned()),
         }
     }

@@ -174,4 +174,12 @@ fn what_does_not_fit_is_dealt_with_as_asked() {
     assert_eq!(field.fit(field.sent(-1), Overflow::Saturate), Some(255));
     assert_eq!(field.fit(field.sent(-2), Overflow::Wrap), Some(254));
     assert_eq!(field.fit(field.sent(255), Overflow::Fail), Some(255));
+    // The least number is far enough below a signed field to be above it.
+    let field = Field { sign: signed, bits: 8 };
+    assert_eq!(field.fit(field.sent(i64::MIN), Overflow::Saturate), Some(127));
+    assert_eq!(field.fit(field.sent(i64::MIN + 127), Overflow::Saturate), Some(127));
+    assert_eq!(field.fit(field.sent(i64::MIN + 128), Overflow::Saturate), Some(-128));
+    assert_eq!(field.fit(field.sent(i64::MIN), Overflow::Wrap), Some(0));
+    let field = Field { sign: signed, bits: 64 };
+    assert_eq!(field.fit(field.sent(i64::MIN), Overflow::Fail), Some(i64::MIN.into()));
 }
