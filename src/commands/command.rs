@@ -381,8 +381,8 @@ fn keys_of_request(args: Args<'_>) -> Result<(&'static Command, Args<'_>, Vec<us
     Ok((row, request, keys))
 }
 
-/// How this request uses its nth key. SET reads only when it has the option GET, and BITFIELD writes
-/// only when it has more than that.
+/// How this request uses its nth key. SET reads only when it has the option GET, and BITFIELD
+/// writes only when it has more than that.
 fn access_in(row: &Command, request: Args<'_>, nth: usize) -> &'static str {
     let says = |from, words: &[&str]| {
         request.from(from).iter().any(|word| words.iter().any(|known| is(word, known)))
@@ -428,6 +428,10 @@ mod tests {
             command getkeysandflags mset a 1 -> *1 *2 $1 a *2 +OW +update
             command getkeysandflags set a 1 -> *1 *2 $1 a *2 +OW +update
             command getkeysandflags set a 1 get -> *1 *2 $1 a *3 +RW +access +update
+            command getkeysandflags bitfield a get u8 0 -> *1 *2 $1 a *2 +RO +access
+            command getkeysandflags bitfield a set u8 0 1 -> *1 *2 $1 a *3 +RW +access +update
+            command getkeysandflags sort a store b -> *2 *2 $1 a *2 +RO +access *2 $1 b *2 \
+                +OW +update
             command getkeysandflags rename a b -> *2 *2 $1 a *3 +RW +access +delete *2 $1 b *2 \
                 +OW +update
             command list foo -> -ERR syntax error

@@ -233,8 +233,8 @@ impl Field {
         }
     }
 
-    /// A number that a client sent, as SET takes it: without a sign, what is below zero is huge; and
-    /// with one, what is so far below all that fits that Redis' difference overflows is above it.
+    /// A number that a client sent, as SET takes it: without a sign, what is below zero is huge;
+    /// and with one, what is so far below all that fits that Redis' difference overflows is above.
     pub fn sent(self, value: i64) -> i128 {
         let (values, signed) = (self.values(), i128::from(value));
         match self.sign {
