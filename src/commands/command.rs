@@ -2,6 +2,7 @@
 
 use crate::base::glob::matches_any_case;
 use crate::commands::hints::{self, CATEGORIES};
+use crate::commands::parse::is;
 use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Command, Docs, Flags, KeySpec};
 use crate::commands::table;
@@ -99,7 +100,11 @@ fn write_info(reply: &mut Reply<'_>, row: &'static Command) {
         row.keys,
         KeySpec::Counted { .. } | KeySpec::Stored { .. } | KeySpec::Streams { .. }
     );
-    let has = |flag| if flag == Flags::NONE { movable } else { row.flags.has(flag) };
+    let has = |flag| match flag {
+        Flags::NONE => movable,
+        Flags::WRITE => row.flags.is_told_as_write(),
+        _ => row.flags.has(flag),
+    };
     let flags: Vec<&str> =
         WORDS.iter().filter(|(flag, _)| has(*flag)).map(|(_, word)| *word).collect();
     reply.set(flags.len());
@@ -376,14 +381,24 @@ fn keys_of_request(args: Args<'_>) -> Result<(&'static Command, Args<'_>, Vec<us
     Ok((row, request, keys))
 }
 
-/// How this request uses its nth key. SET reads only when it has the option GET.
+/// How this request uses its nth key. SET reads only when it has the option GET, and BITFIELD
+/// writes only when it has more than that.
 fn access_in(row: &Command, request: Args<'_>, nth: usize) -> &'static str {
-    if row.name == "set" {
-        let gets = request.from(3).iter().any(|word| word.eq_ignore_ascii_case(b"get"));
-        return if gets { "RW access update" } else { "OW update" };
+    let says = |from, words: &[&str]| {
+        request.from(from).iter().any(|word| words.iter().any(|known| is(word, known)))
+    };
+    match row.name {
+        "set" if says(3, &["GET"]) => return "RW access update",
+        "set" => return "OW update",
+        "bitfield" if says(2, &["SET", "INCRBY"]) => return "RW access update",
+        "bitfield" => return "RO access",
+        _ => {}
     }
     let access = hints::access(row);
-    access.get(nth).or(access.last()).copied().unwrap_or("RO")
+    // Keys that cannot be found in a request lie between the first and the one after STORE.
+    let hidden = nth > 0 && !hints::unknown_keys(row).is_empty();
+    let found = if hidden { None } else { access.get(nth) };
+    found.or(access.last()).copied().unwrap_or("RO")
 }
 
 #[cfg(test)]
@@ -413,6 +428,10 @@ mod tests {
             command getkeysandflags mset a 1 -> *1 *2 $1 a *2 +OW +update
             command getkeysandflags set a 1 -> *1 *2 $1 a *2 +OW +update
             command getkeysandflags set a 1 get -> *1 *2 $1 a *3 +RW +access +update
+            command getkeysandflags bitfield a get u8 0 -> *1 *2 $1 a *2 +RO +access
+            command getkeysandflags bitfield a set u8 0 1 -> *1 *2 $1 a *3 +RW +access +update
+            command getkeysandflags sort a store b -> *2 *2 $1 a *2 +RO +access *2 $1 b *2 \
+                +OW +update
             command getkeysandflags rename a b -> *2 *2 $1 a *3 +RW +access +delete *2 $1 b *2 \
                 +OW +update
             command list foo -> -ERR syntax error

@@ -60,7 +60,7 @@ pub fn in_category(command: &Command, category: &str) -> bool {
     let has = |flag| command.flags.has(flag);
     match category {
         "read" => has(Flags::READONLY),
-        "write" => has(Flags::WRITE),
+        "write" => command.flags.is_told_as_write(),
         "admin" => has(Flags::ADMIN) || ["lastsave", "role"].contains(&command.name),
         "fast" => has(Flags::FAST),
         "slow" => !has(Flags::FAST),
@@ -83,6 +83,8 @@ fn group_category(command: &Command) -> Option<&'static str> {
     }
     match command.docs.group {
         "string" => Some("string"),
+        "bitmap" => Some("bitmap"),
+        "hyperloglog" => Some("hyperloglog"),
         "hash" => Some("hash"),
         "list" => Some("list"),
         "sorted-set" => Some("sortedset"),
@@ -162,6 +164,14 @@ const ACCESS: Lists = &[
     (&["RO access", "OW update", "OW update"], "georadius georadiusbymember"),
     (&["RO access", "RO access", "OW update"], "sort"),
     (&["RO access", "RO access"], "sort_ro"),
+    // Bitmaps and HyperLogLogs.
+    (&["RO access"], "bitcount bitfield_ro bitpos getbit"),
+    (&["RW access update"], "setbit"),
+    (&["RW access update variable_flags"], "bitfield"),
+    (&["OW update", "RO access"], "bitop"),
+    (&["RW insert"], "pfadd"),
+    (&["RW access"], "pfcount pfdebug"),
+    (&["RW access insert", "RO access"], "pfmerge"),
     // Sets.
     (&["RO"], "scard sismember"),
     (&["RO access"], "sdiff sinter sintercard smembers smismember srandmember sscan sunion"),

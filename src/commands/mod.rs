@@ -3,6 +3,8 @@
 pub mod absent;
 pub mod admin;
 pub mod backup;
+pub mod bitfield;
+pub mod bitmap;
 pub mod blocking;
 pub mod call;
 pub mod client;
@@ -21,6 +23,7 @@ pub mod geo_search;
 pub mod hash;
 pub mod hash_random;
 pub mod hints;
+pub mod hyperloglog;
 pub mod index;
 pub mod key;
 #[cfg(test)]

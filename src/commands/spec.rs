@@ -111,7 +111,8 @@ impl Flags {
     pub const NONE: Flags = Flags(0);
     /// Changes keys: yields an effect when it does.
     pub const WRITE: Flags = Flags(1);
-    /// Reads keys: never yields an effect.
+    /// Reads keys: never yields an effect. With WRITE: reads them, and may keep in them what it has
+    /// worked out (PFCOUNT); nobody but us calls that a write.
     pub const READONLY: Flags = Flags(1 << 1);
     /// Needs memory: refused above maxmemory.
     pub const DENYOOM: Flags = Flags(1 << 2);
@@ -166,6 +167,10 @@ impl Flags {
     /// Both sets together.
     pub const fn or(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
+    }
+    /// Does Redis call it a write?
+    pub const fn is_told_as_write(self) -> bool {
+        self.has(Flags::WRITE) && !self.has(Flags::READONLY)
     }
     /// Are all flags of `other` in this set?
     pub const fn has(self, other: Flags) -> bool {

@@ -6,7 +6,6 @@ use crate::commands::call::{Call, Effect};
 use crate::commands::parse::integer;
 use crate::commands::row::{READ_FAST, WRITE_OOM, WRITE_OOM_FAST, row};
 use crate::commands::spec::{Command, Docs, Flags};
-use crate::limits::STRING_MAX;
 use crate::resp::error::Error;
 
 /// The rows of this file.
@@ -48,8 +47,9 @@ const fn docs(since: &'static str, complexity: &'static str, summary: &'static s
 
 fn append(call: &mut Call<'_>) -> Result<Effect, Error> {
     let (key, tail) = (call.args.at(1), call.args.at(2));
+    let longest = call.keys.string_limits().longest;
     if let Some(value) = call.keys.string(call.db, key)? {
-        check_length(value.len(), tail.len())?;
+        check_length(value.len(), tail.len(), longest)?;
     }
     let len = call.keys.append(call.db, key, tail)?;
     call.reply.integer(len as i64);
@@ -99,16 +99,16 @@ fn setrange(call: &mut Call<'_>) -> Result<Effect, Error> {
         call.reply.integer(old as i64);
         return Ok(Effect::Nothing);
     }
-    check_length(offset, bytes.len())?;
+    check_length(offset, bytes.len(), call.keys.string_limits().longest)?;
     let len = call.keys.set_range(call.db, key, offset, bytes)?;
     call.reply.integer(len as i64);
     Ok(Effect::AsSent)
 }
 
 /// May a string have `base + more` bytes?
-fn check_length(base: usize, more: usize) -> Result<(), Error> {
+fn check_length(base: usize, more: usize, longest: usize) -> Result<(), Error> {
     match base.checked_add(more) {
-        Some(total) if total <= STRING_MAX => Ok(()),
+        Some(total) if total <= longest => Ok(()),
         _ => Err(Error::STRING_TOO_LONG),
     }
 }

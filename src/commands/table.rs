@@ -7,11 +7,11 @@ use crate::commands::index::Index;
 use crate::commands::parse::is;
 use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
-    absent, admin, backup, client, command, connection, database, debugging, dump, expire, geo,
-    geo_search, hash, hash_random, key, lcs, list, list_move, list_wait, object, pubsub, scan, set,
-    set_algebra, set_random, sort, stream, stream_claim, stream_group, stream_info, stream_read,
-    string, string_number, string_range, transaction, zset, zset_algebra, zset_pop, zset_range,
-    zset_wait,
+    absent, admin, backup, bitfield, bitmap, client, command, connection, database, debugging,
+    dump, expire, geo, geo_search, hash, hash_random, hyperloglog, key, lcs, list, list_move,
+    list_wait, object, pubsub, scan, set, set_algebra, set_random, sort, stream, stream_claim,
+    stream_group, stream_info, stream_read, string, string_number, string_range, transaction, zset,
+    zset_algebra, zset_pop, zset_range, zset_wait,
 };
 use crate::resp::args::Args;
 use crate::resp::error::Error;
@@ -22,6 +22,9 @@ pub const COMMANDS: &[&[Command]] = &[
     string_number::ROWS,
     string_range::ROWS,
     lcs::ROWS,
+    bitmap::ROWS,
+    bitfield::ROWS,
+    hyperloglog::ROWS,
     hash::ROWS,
     hash_random::ROWS,
     list::ROWS,

@@ -29,6 +29,7 @@ pub use crate::keyspace::hash_mut::HashMut;
 pub use crate::keyspace::list_mut::ListMut;
 pub use crate::keyspace::set_mut::{NewSet, SetMut};
 pub use crate::keyspace::stream_mut::StreamMut;
+pub use crate::keyspace::string_mut::{NewString, StringLimits};
 pub use crate::keyspace::zset_mut::ZsetMut;
 
 /// Dirty marks: keys whose hashes agree in 14 bits share one, which only costs needless waiting.
@@ -83,6 +84,8 @@ pub struct Settings {
     pub sets: SetLimits,
     /// How large a chunk of a stream becomes.
     pub nodes: Nodes,
+    /// How long strings may become.
+    pub strings: StringLimits,
     /// How accesses are recorded.
     pub policy: Policy,
 }
@@ -150,6 +153,7 @@ impl Default for Settings {
             zsets: ZsetLimits::default(),
             sets: SetLimits::default(),
             nodes: Nodes::default(),
+            strings: StringLimits::default(),
             policy: Policy::Lru,
         }
     }

@@ -39,6 +39,7 @@ pub mod scan;
 mod set_mut;
 pub mod snapshot;
 mod stream_mut;
+mod string_mut;
 pub mod watch;
 pub mod write;
 mod zset_mut;

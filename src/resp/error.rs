@@ -1,5 +1,6 @@
 //! Every error text that a client can see, once.
 
+mod hyperloglog;
 mod stream;
 
 use std::borrow::Cow;

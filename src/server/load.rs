@@ -25,7 +25,9 @@ use crate::server::log;
 use crate::server::recover::{self, Found};
 use crate::server::reshard;
 use crate::server::rewrite::Again;
-use crate::server::settings::{access_policy, hash_limits, set_limits, stream_nodes, zset_limits};
+use crate::server::settings::{
+    access_policy, hash_limits, set_limits, stream_nodes, string_limits, zset_limits,
+};
 use crate::shard::fill::{self, BaseFill, LogFill};
 use crate::shard::shard::Shard;
 
@@ -39,6 +41,7 @@ pub fn empty_shard(id: ShardId, found: &Found, config: &Config) -> Shard {
         zsets: zset_limits(config),
         sets: set_limits(config),
         nodes: stream_nodes(config),
+        strings: string_limits(config),
         policy: access_policy(config),
     });
     Shard::new(id, keys, hash.seed ^ found.database.run.0 as u64)

@@ -9,7 +9,8 @@ use crate::config::Config;
 use crate::config::runtime::SetRefused;
 use crate::config::values::{EvictionPolicy, Fsync};
 use crate::keyspace::evict::{Among, By, Eviction};
-use crate::keyspace::keyspace::Policy;
+use crate::keyspace::keyspace::{Policy, StringLimits};
+use crate::limits::STRING_MAX;
 use crate::resp::error::Error;
 use crate::server::aof;
 use crate::server::checkpoint;
@@ -75,6 +76,7 @@ pub fn apply(core: &Rc<Core>) {
     let (hashes, sets, zsets) = (hash_limits(&config), set_limits(&config), zset_limits(&config));
     shard.keys.configure(hashes, sets, zsets, access_policy(&config));
     shard.keys.configure_streams(stream_nodes(&config));
+    shard.keys.configure_strings(string_limits(&config));
     shard.set_events(Classes::of(&config.notify_keyspace_events));
     let most = config.tracking_table_max_keys as usize;
     shard.ears.tracking.limit(most.div_ceil(usize::from(core.shards)));
@@ -117,6 +119,14 @@ pub fn set_limits(config: &Config) -> SetLimits {
 /// How large a chunk of a stream becomes.
 pub fn stream_nodes(config: &Config) -> Nodes {
     Nodes { entries: config.stream_node_max_entries, bytes: config.stream_node_max_bytes }
+}
+
+/// How long strings may become.
+pub fn string_limits(config: &Config) -> StringLimits {
+    StringLimits {
+        longest: STRING_MAX.min(config.proto_max_bulk_len as usize),
+        sparse: config.hll_sparse_max_bytes as usize,
+    }
 }
 
 /// What the access bits of a key mean.

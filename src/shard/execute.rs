@@ -208,12 +208,13 @@ impl Shard {
             self.counters.keyspace_misses += u64::from(lookups.misses);
         }
         self.log_expired();
-        self.remember_reader(request);
         if self.keys.has_notes() {
             let (name, args) = (request.command.name, request.args);
             let cause = Cause::Command { name, args, effect: &effect };
             self.digest(cause, request.tracker, voice);
         }
+        // Only now: what PFCOUNT keeps of its answer does not make that answer stale.
+        self.remember_reader(request);
         effect
     }
 

@@ -17,26 +17,33 @@ use harness::server::Launch;
 /// one unnoticed. unit/replybufsize is not among them: it watches how Redis resizes the buffer of
 /// replies that it keeps for each client, and here a client has none between its batches.
 const UNITS: &[(&str, usize)] = &[
-    ("unit/type/string", 57),
-    ("unit/type/incr", 21),
+    ("unit/type/string", 69),
+    ("unit/type/incr", 23),
     ("unit/type/hash", 70),
-    ("unit/type/stream", 60),
-    ("unit/type/stream-cgroups", 36),
-    ("unit/type/zset", 100),
+    ("unit/type/stream", 70),
+    ("unit/type/stream-cgroups", 44),
+    ("unit/type/zset", 260),
     ("unit/geo", 20),
     ("unit/type/set", 97),
     ("unit/sort", 45),
     ("unit/dump", 11),
-    ("unit/keyspace", 43),
+    ("unit/bitops", 44),
+    ("unit/bitfield", 16),
+    ("unit/hyperloglog", 20),
+    ("unit/type/list", 90),
+    ("unit/type/list-3", 9),
+    ("unit/pubsub", 26),
+    ("unit/tracking", 17),
+    ("unit/keyspace", 51),
     ("unit/expire", 57),
     ("unit/scan", 7),
-    ("unit/multi", 36),
-    ("unit/protocol", 20),
+    ("unit/multi", 40),
+    ("unit/protocol", 24),
     ("unit/info-command", 2),
-    ("unit/other", 12),
+    ("unit/other", 17),
     ("unit/introspection", 20),
-    ("unit/introspection-2", 23),
-    ("unit/slowlog", 9),
+    ("unit/introspection-2", 35),
+    ("unit/slowlog", 12),
     ("unit/quit", 2),
     ("unit/latency-monitor", 12),
 ];
@@ -163,7 +170,7 @@ fn unit(tree: &Path, name: &str, least: usize) -> Result<usize, String> {
     let skips = launch.home().join("skips");
     fs::write(&skips, skipped(name)).expect("a file");
     let mut suite = Command::new("timeout");
-    suite.args(["300", "tclsh", "tests/test_helper.tcl", "--host", "127.0.0.1", "--port"]);
+    suite.args(["600", "tclsh", "tests/test_helper.tcl", "--host", "127.0.0.1", "--port"]);
     suite.arg(server.port().to_string()).args(["--single", name, "--tags", TAGS, "--skipfile"]);
     suite.arg(&skips).current_dir(tree).stdin(Stdio::null());
     let output = suite.output().expect("tclsh");

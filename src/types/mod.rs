@@ -1,8 +1,10 @@
 //! Values as data structures, one type a file; they know neither keys nor time.
 
+pub mod bits;
 pub mod flat;
 pub mod geo;
 pub mod hash;
+pub mod hyperloglog;
 pub mod ints;
 pub mod list;
 pub mod members;

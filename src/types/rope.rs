@@ -56,15 +56,22 @@ impl Rope {
         size_of::<Rope>() + self.len + last + self.chunks.capacity() * size_of::<Chunk>()
     }
 
+    /// As many of the bytes of `range` as lie in one chunk, from its start on; none past the end.
+    pub fn piece(&self, range: Range<usize>) -> &[u8] {
+        let end = range.end.min(self.len);
+        let (chunk, offset) = (self.chunk(range.start / CHUNK), range.start % CHUNK);
+        let stop = chunk.len().min(offset + end.saturating_sub(range.start));
+        chunk.get(offset..stop).unwrap_or_default()
+    }
+
     /// Appends the bytes of `range`, as far as they exist, to `out`.
     pub fn copy_range(&self, range: Range<usize>, out: &mut Vec<u8>) {
-        let end = range.end.min(self.len);
         let mut start = range.start;
-        while start < end {
-            let chunk = self.chunk(start / CHUNK);
-            let offset = start % CHUNK;
-            let stop = chunk.len().min(offset + end - start);
-            let Some(part) = chunk.get(offset..stop) else { return };
+        while start < range.end {
+            let part = self.piece(start..range.end);
+            if part.is_empty() {
+                return;
+            }
             out.extend_from_slice(part);
             start += part.len();
         }

@@ -71,6 +71,16 @@ impl StrRef<'_> {
         }
     }
 
+    /// As many of the bytes of `range` as lie in one piece, from its start on; none past the end.
+    pub fn piece(&self, range: Range<usize>) -> &[u8] {
+        match self {
+            StrRef::Flat(bytes) => {
+                bytes.get(range.start..range.end.min(bytes.len())).unwrap_or_default()
+            }
+            StrRef::Rope(rope) => rope.piece(range),
+        }
+    }
+
     /// The whole string in one piece; a rope is put together.
     pub fn flat(&self) -> Bytes<'_> {
         match self {

@@ -12,6 +12,7 @@ use crate::keyspace::keyspace::{Keyspace, Settings};
 use crate::persist::rdb::payload::seal;
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::{Proto, Reply};
+use crate::types::hyperloglog::DENSE_LEN;
 
 const NOW: Millis = Millis(1_700_000_000_000);
 
@@ -27,6 +28,9 @@ const BEFORE: &str = "set s 5
     geoadd geo 13.36 38.11 p 15.08 37.5 c
     sadd a 1 2 3 4 5
     sadd b 1 2 x
+    pfadd p a b c
+    pfadd q c d
+    setrange dense 0 DENSE
     xadd x 1 a 1
     xadd x 2 a 2
     xadd x 3 a 3
@@ -35,6 +39,25 @@ const BEFORE: &str = "set s 5
 
 /// Requests by what they are to do. Every row that runs on a keyspace has one in its list.
 const CHANGES: &str = "append s x
+    bitfield s set u8 0 1 incrby i5 100 2 get u4 0
+    bitfield new overflow fail set u2 0 4
+    bitop and new s t
+    bitop not s s
+    bitop or t nothing
+    pfadd p x
+    pfadd new
+    pfadd new x
+    pfadd dense x y
+    pfcount p
+    pfdebug getreg p
+    pfdebug todense p
+    pfmerge new p q
+    pfmerge new
+    pfmerge p dense
+    pfmerge dense p
+    setbit s 1 1
+    setbit s 100 0
+    setbit new 9 0
     copy s new
     decr s
     decrby s 2
@@ -160,7 +183,11 @@ const CHANGES: &str = "append s x
     xtrim x maxlen 1
     xtrim x minid ~ 9";
 
-const READS: &str = "dbsize
+const READS: &str = "bitcount s
+    bitfield_ro s get u8 0
+    bitpos s 1
+    getbit s 1
+    dbsize
     debug digest
     debug digest-value s
     debug htstats-key h
@@ -250,7 +277,18 @@ const READS: &str = "dbsize
     xrevrange x + -";
 
 /// Requests of writing commands that find nothing to do.
-const NOTHING: &str = "copy nothing new
+const NOTHING: &str = "bitfield s set u8 0 53 get u4 0
+    bitfield nothing
+    bitop and nothing nothing
+    pfadd p a
+    pfadd dense
+    pfcount p q
+    pfcount nothing
+    pfdebug decode p
+    pfdebug encoding p
+    pfdebug todense dense
+    setbit s 0 0
+    copy nothing new
     copy s t
     del nothing
     expire nothing 100
@@ -380,9 +418,12 @@ impl Shard {
 fn request(line: &str) -> OwnedArgs {
     let mut dumped = b"\0\x05value".to_vec();
     seal(&mut dumped);
+    let mut dense = b"HYLL".to_vec();
+    dense.resize(DENSE_LEN, 0);
     let words = line.trim().split(' ').map(|word| match word {
         "_" => b"",
         "DUMPED" => &dumped[..],
+        "DENSE" => &dense[..],
         word => word.as_bytes(),
     });
     OwnedArgs::of(&words.collect::<Vec<_>>())

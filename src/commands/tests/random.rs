@@ -9,7 +9,8 @@ use crate::base::prng::Prng;
 /// milliseconds, `b` and `B` those ahead only, `g` a pattern, `d` a database, `n` an entry's id,
 /// `N` one above all before, `c` a consumer or group. `A` the same in milliseconds, `b` and `B`
 /// those ahead only, `g` a pattern, `d` a database, `w` a score, `r` and `l` ends of ranges of
-/// scores and members, `x` `y` `z` longitude, latitude and distance.
+/// scores and members, `x` `y` `z` longitude, latitude and distance, `o` the number of
+/// a bit, `E` one of many elements.
 pub const STRINGS: &[&str] = &[
     "GET k",
     "SET k v",
@@ -98,6 +99,33 @@ pub const LISTS: &[&str] = &[
     "LMOVE k k (LEFT|RIGHT) (LEFT|RIGHT|v)",
     "RPOPLPUSH k k",
     "LMPOP (1|2|i) k ?k (LEFT|RIGHT|v) ?(COUNT i)",
+];
+
+pub const BITS: &[&str] = &[
+    "SETBIT k o (0|1|1|i)",
+    "GETBIT k (o|i)",
+    "BITCOUNT k ?(i i ?(BIT|BYTE|v)) ?v",
+    "BITPOS k (0|1|i) ?(i ?(i ?(BIT|BYTE|v)))",
+    "BITOP (AND|OR|XOR|NOT|v) k +k",
+    "BITFIELD k (GET|GET) (u8|i5|u63|i64|u1|i1|u64|v) (o|#3)",
+    "BITFIELD k +(?(OVERFLOW (SAT|FAIL|WRAP|v)) (SET|INCRBY) (u8|i5|u63|i64|u1|i17) (o|#3) i)",
+    "BITFIELD_RO k +(GET (u8|i5|u63|i64|u1|i17) (o|#2)) ?v",
+];
+
+/// What is added comes from few elements and from many, so that some are dense.
+pub const SKETCHES: &[&str] = &[
+    "PFADD (p1|p2|p3) +m ?m",
+    "PFADD (p1|p2|p3) h h h h h h h h",
+    "PFADD (p1|p2|p3|p4) +(E E E E E E E E E E)",
+    "PFADD k ?h",
+    "PFCOUNT (p1|p2|p3|p4|k)",
+    "PFCOUNT (p1|p2|k) +(p1|p2|p3|p4)",
+    "PFMERGE (p1|p2|p5) ?(p3|p4|k) ?p4",
+    "PFDEBUG (ENCODING|DECODE|v) (p1|p2|p3|k)",
+    "PFDEBUG (GETREG|TODENSE) (p2|p5)",
+    "GET (p1|p2|p3|p4|p5)",
+    "(DEL|OBJECT ENCODING|STRLEN) (p1|p2|p3|p5)",
+    "COPY (p1|p2|p3) p4 REPLACE",
 ];
 
 pub const SETS: &[&str] = &[
@@ -202,7 +230,7 @@ pub const GEO: &[&str] = &[
 /// Each type about as often as it is named here.
 const TYPES: &[&[&str]] = &[
     STRINGS, //
-    STRINGS, HASHES, LISTS, SETS, ZSETS, GEO, STREAMS, STREAMS,
+    STRINGS, HASHES, LISTS, SETS, ZSETS, GEO, STREAMS, STREAMS, BITS, SKETCHES,
 ];
 
 /// Commands that are rare because they end what the others have built up.
@@ -276,6 +304,12 @@ impl Grower {
                 _ => self.pick(&["a", "b", "c", "1", "2", "", "a\0b"]),
             },
             "v" => self.value(),
+            "E" => format!("element{}", self.prng.below(20_000)).into_bytes(),
+            "o" => match self.prng.below(20) {
+                0 => self.pick(&["-1", "x", "4294967296", "", "+1", "01", "#1"]),
+                1 => (500_000 + self.prng.below(200_000)).to_string().into_bytes(),
+                _ => self.prng.below(300).to_string().into_bytes(),
+            },
             "i" => self.pick(&[
                 "0",
                 "1",

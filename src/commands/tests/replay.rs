@@ -7,6 +7,7 @@ use crate::commands::tests::bench::Bench;
 use crate::commands::tests::peer::Peer;
 use crate::commands::tests::random::Grower;
 use crate::commands::tests::wire::Value;
+use crate::keyspace::keyspace::StringLimits;
 use crate::resp::args::OwnedArgs;
 
 fn owned(words: &[Vec<u8>]) -> OwnedArgs {
@@ -23,6 +24,9 @@ fn show(words: &[Vec<u8>]) -> String {
 fn the_log_replays_to_the_same_state() {
     for seed in 0..60 {
         let mut bench = Bench::new(seed);
+        // A replay does not know what the settings were.
+        let sparse = [3000, 40, 200, 1000][seed as usize % 4];
+        bench.keys.configure_strings(StringLimits { sparse, ..StringLimits::default() });
         let mut grower = Grower::new(seed ^ 0xabcd, bench.now.0);
         for step in 0..1500 {
             bench.now = Millis(bench.now.0 + grower.prng.below(400_000));
@@ -109,14 +113,19 @@ fn agree(words: &[Vec<u8>], ours: &Value, theirs: &Value) -> bool {
 fn intended(words: &[Vec<u8>], ours: &Value, theirs: &Value) -> bool {
     match words[0].to_ascii_uppercase().as_slice() {
         // So many elements are refused; Redis goes on until the client is closed.
+        // Redis 7.0 looks for the key before it reads the arguments.
+        b"BITCOUNT" | b"BITPOS" => matches!(ours, Value::Error(_)),
         b"HRANDFIELD" | b"ZRANDMEMBER" => {
             words.iter().skip(2).any(|w| w.starts_with(b"-") && w.len() > 10)
         }
         // INCRBYFLOAT leaves a number as text until the server is started again.
         // Small sets are packed since 7.2.
-        b"OBJECT" => [("int", "embstr"), ("listpack", "hashtable")]
-            .into_iter()
-            .any(|(a, b)| *ours == Value::Bulk(a.into()) && *theirs == Value::Bulk(b.into())),
+        // What SETBIT and its kin leave as it was stays as it is stored, too.
+        b"OBJECT" => {
+            [("int", "embstr"), ("listpack", "hashtable"), ("int", "raw"), ("embstr", "raw")]
+                .into_iter()
+                .any(|(a, b)| *ours == Value::Bulk(a.into()) && *theirs == Value::Bulk(b.into()))
+        }
         _ => false,
     }
 }

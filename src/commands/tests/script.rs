@@ -13,6 +13,8 @@ use crate::resp::reply::Proto;
 
 const SCRIPTS: &[(&str, &str)] = &[
     ("strings", include_str!("scripts/strings.txt")),
+    ("bitmaps", include_str!("scripts/bitmaps.txt")),
+    ("hyperloglogs", include_str!("scripts/hyperloglogs.txt")),
     ("keys", include_str!("scripts/keys.txt")),
     ("dump", include_str!("scripts/dump.txt")),
     ("hashes", include_str!("scripts/hashes.txt")),

@@ -193,7 +193,7 @@ const MEMORY: &[Setting] = &[
 const CLIENTS: &[Setting] = &[
     Setting::new("proto-max-bulk-len", Memory(MIB, ANY), "512mb")
         .live()
-        .is(at!(proto_max_bulk_len), "Size of one string in a request."),
+        .is(at!(proto_max_bulk_len), "Size of one string, in a request and at a key."),
     Setting::new("client-query-buffer-limit", Memory(MIB, ANY), "1gb")
         .live()
         .is(at!(client_query_buffer_limit), "Size of one client's requests that still wait."),

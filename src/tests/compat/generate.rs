@@ -265,6 +265,7 @@ impl Generator {
             "kh" => self.key('h', 85),
             "kl" => self.key('l', 85),
             "kz" => self.key('z', 85),
+            "kp" => self.key('p', 90),
             "ka" => self.key('s', 20),
             // Scores whose sums are exact, for Redis 7.0 prints 17 digits.
             "score" => self.pick(SCORES),
@@ -291,6 +292,16 @@ impl Generator {
             }
             "n" => self.pick(&["0", "1", "2", "3", "5", "abc", "-1"]),
             "count" => self.pick(&["0", "1", "2", "3", "-3", "-1", "100", "-20", "abc", "1.5"]),
+            "bit" if self.prng.chance(1, 10) => {
+                self.pick(&["-1", "4294967296", "abc", "", "1.5", "#1", "600000"])
+            }
+            "bit" => self.prng.below(500).to_string().into_bytes(),
+            "many" => format!("element-{}", self.prng.below(30_000)).into_bytes(),
+            "field" if self.prng.chance(1, 10) => self.pick(&["u64", "i65", "i0", "abc", "", "8"]),
+            "field" => {
+                let (sign, most) = if self.prng.chance(1, 2) { ('i', 64) } else { ('u', 63) };
+                format!("{sign}{}", 1 + self.prng.below(most)).into_bytes()
+            }
             "off" if self.prng.chance(1, 10) => self.pick(&["-1", "536870912", "abc", "", "1.5"]),
             "off" => self.prng.below(70).to_string().into_bytes(),
             "idx" if self.prng.chance(1, 8) => self.integer(),
