@@ -105,6 +105,8 @@ fn kinds(client: &mut Client) -> Vec<&'static str> {
 }
 
 fn digest(client: &mut Client) -> String {
+    // Over a million keys, on a busy machine.
+    client.patience(std::time::Duration::from_secs(120));
     client.line("DEBUG DIGEST").text()
 }
 
