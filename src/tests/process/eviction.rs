@@ -1,6 +1,6 @@
 //! Which keys stay when memory is limited, beside redis-server: hits of a cache under a Zipf load.
 //!
-//! The two need different memory for a key, so the limit of each is that of the same number of keys.
+//! The two need different memory for a key, so the limit of each is that of as many keys.
 
 use basalt::base::prng::Prng;
 
