@@ -41,7 +41,7 @@ use crate::shard::gate::Release;
 use crate::shard::locks::{Claim, Ticket};
 use crate::shard::orders::{Carried, Ending};
 use crate::shard::shard::Shard;
-use crate::shard::upkeep::Supply;
+use crate::shard::upkeep::{Supply, to_give_up};
 use crate::shard::waiting::Told;
 
 /// Something for a core to do that is rare enough to travel as a function.
@@ -351,10 +351,11 @@ impl Core {
             return Relief::Fits;
         }
         let Some(eviction) = eviction else { return Relief::Full };
-        let share = over.div_ceil(u64::from(self.shards));
-        let share = usize::try_from(share).unwrap_or(usize::MAX);
-        let supply = self.run(|shard| shard.evict(eviction, share));
-        self.shared.publish_supply(self.id, supply);
+        let share = to_give_up(most, self.id.index(), &self.shared.holdings());
+        if share > 0 {
+            let supply = self.run(|shard| shard.evict(eviction, share));
+            self.shared.publish_supply(self.id, supply);
+        }
         match self.publish_memory() > most {
             false => Relief::Fits,
             // What other shards can still give up is theirs to remove; the write need not wait.

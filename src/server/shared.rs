@@ -162,6 +162,17 @@ impl Shared {
         }
     }
 
+    /// Bytes of data of each shard, and whether it may have keys to give up, as far as they have
+    /// said.
+    pub fn holdings(&self) -> Vec<(u64, Supply)> {
+        let supply = |barren: &AtomicBool| match barren.load(Ordering::Relaxed) {
+            true => Supply::None,
+            false => Supply::Some,
+        };
+        let all = self.memory.iter().zip(&self.barren);
+        all.map(|(bytes, barren)| (bytes.load(Ordering::Relaxed), supply(barren))).collect()
+    }
+
     /// Bytes of data of all shards, as far as they have said.
     pub fn memory(&self) -> u64 {
         self.memory.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum()

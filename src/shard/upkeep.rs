@@ -28,6 +28,27 @@ pub enum Supply {
     None,
 }
 
+/// How many bytes a shard has to give up so that all fit into `most`. Those that hold more than an
+/// even part come down to it. What they cannot give up, all of them share.
+///
+/// Each looks for itself, when it has something to do, and the one that clients talk to looks most
+/// often. (Each gave up an even part of what was too much, however small it was: the shard that had
+/// all connections had no keys left after some 100,000 requests, and the hits of a cache fell from
+/// 62 to 38 %.)
+pub fn to_give_up(most: u64, own: usize, holdings: &[(u64, Supply)]) -> usize {
+    let shards = holdings.len().max(1) as u64;
+    let (sum, part) = (holdings.iter().map(|(bytes, _)| bytes).sum::<u64>(), most / shards);
+    let over = sum.saturating_sub(most);
+    let above = |(bytes, _): &(u64, Supply)| bytes.saturating_sub(part);
+    let can = |holding: &(u64, Supply)| above(holding) > 0 && holding.1 == Supply::Some;
+    let bytes = match holdings.get(own) {
+        Some(mine) if can(mine) => above(mine).min(over),
+        _ if holdings.iter().any(can) => 0,
+        _ => over.div_ceil(shards),
+    };
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 impl Shard {
     /// Gives up keys until the data is smaller by `bytes`, one slice at most.
     pub fn evict(&mut self, eviction: Eviction, bytes: usize) -> Supply {
@@ -76,5 +97,34 @@ impl Shard {
             self.journal.append(del.args(), db);
         }
         freed || more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_each_shard_gives_up() {
+        let (some, none) = (Supply::Some, Supply::None);
+        for (most, holdings, expected) in [
+            // Nothing is too much.
+            (100, vec![(70, some), (30, some)], vec![0, 0]),
+            // Who has more than an even part comes down to it, and no further than needed.
+            (100, vec![(90, some), (40, some)], vec![30, 0]),
+            (100, vec![(60, some), (70, some)], vec![10, 20]),
+            (100, vec![(0, some), (130, some)], vec![0, 30]),
+            // It cannot: then all share.
+            (100, vec![(90, none), (40, some)], vec![15, 15]),
+            (90, vec![(60, none), (40, some), (20, some)], vec![0, 10, 0]),
+            (100, vec![(130, some)], vec![30]),
+            (100, vec![(130, none)], vec![30]),
+        ] {
+            let amounts: Vec<usize> =
+                (0..holdings.len()).map(|own| to_give_up(most, own, &holdings)).collect();
+            assert_eq!(amounts, expected, "{most} {holdings:?}");
+            let over = holdings.iter().map(|(bytes, _)| bytes).sum::<u64>().saturating_sub(most);
+            assert!(over == 0 || amounts.iter().any(|amount| *amount > 0), "{holdings:?}");
+        }
     }
 }

@@ -32,6 +32,13 @@ fn backups(dir: &Path) -> Vec<String> {
 
 const WRITERS: usize = 4;
 
+/// A checkpoint; under load one may have begun by itself.
+fn rewrite(client: &mut Client) {
+    let told = client.line("BGREWRITEAOF").text();
+    let fine = told.starts_with("Background") || told.ends_with("already in progress");
+    assert!(fine, "{told}");
+}
+
 #[test]
 fn backups_under_load_are_each_of_one_moment() {
     let Some(launch) = ours() else { return };
@@ -46,7 +53,7 @@ fn backups_under_load_are_each_of_one_moment() {
         // Every log says once a second how far it goes.
         thread::sleep(Duration::from_millis(2500));
         if n % 2 == 1 {
-            client.ok("BGREWRITEAOF");
+            rewrite(&mut client);
         }
         let said = checked(&["backup", arg(launch.dir()), "--to", arg(&to)]);
         assert!(said.contains("bytes_verified"), "{said}");
@@ -162,7 +169,7 @@ fn a_client_backs_the_server_up_again_and_again() {
         thread::sleep(Duration::from_millis(700));
         assert_eq!(status(&mut client)["state"], "incrementing");
         if bounds.len() % 3 == 1 {
-            client.ok("BGREWRITEAOF");
+            rewrite(&mut client);
         }
         let before = load.acknowledged();
         client.ok("BACKUP SEAL");
