@@ -233,6 +233,9 @@ impl Core {
     fn take(self: &Rc<Self>, message: Message) {
         match message {
             Message::Envelope { from, call, envelope } => {
+                // As a core's own connections before each batch: what is written here from
+                // elsewhere has to fit as well.
+                self.relieve();
                 let work = Work::Envelope { envelope, next: 0 };
                 self.work(Job { from, call, work, response: Response::default(), ticket: None });
             }
