@@ -150,7 +150,7 @@ const PERSISTENCE: &[Setting] = &[
         at!(retain_generations),
         "Older generations that a checkpoint keeps, to restore to an earlier moment.",
     ),
-    Setting::new("backupdirname", Text, "backups").live().is(
+    Setting::new("backupdirname", Text, "backups").is(
         at!(backupdirname),
         "Directory of the backups that the command BACKUP makes; relative to dir.",
     ),

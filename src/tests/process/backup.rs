@@ -232,8 +232,12 @@ fn the_verbs_of_backup_answer_what_is_so() {
     client.ok("BACKUP CLEANUP");
     assert_eq!(client.line("BACKUP LIST").items().len(), 0);
     assert_eq!(status(&mut client)["state"], "idle");
-    // A directory that cannot be made.
-    client.ok("CONFIG SET backupdirname LOCK");
+    // No client says where, and a directory that cannot be made is named.
+    assert!(client.line("CONFIG SET backupdirname /tmp").is_error());
+    server.stop();
+    let launch = launch.with(&["--backupdirname", "LOCK"]);
+    let server = launch.start();
+    let mut client = server.client();
     client.ok("BACKUP START");
     let refused = client.line("BACKUP SEAL").text();
     assert!(refused.starts_with("-ERR The backup failed: "), "{refused}");
