@@ -163,6 +163,10 @@ pub const BASE_WRITE: usize = 256 << 10;
 /// Direct writes of a base that may be under way at a time.
 pub const BASE_IN_FLIGHT: usize = 4;
 
+/// What of a snapshot's encoder is kept from one snapshot to the next: no more than this many bytes a
+/// buffer, so that a huge value leaves nothing behind.
+pub const SNAPSHOT_SCRATCH: usize = 128 << 10;
+
 /// Bytes of a base that are written through the page cache before a sync of them is started: at
 /// most twice as many are in the page cache alone, so the kernel never makes a writer wait because
 /// too much is dirty.

@@ -14,12 +14,30 @@ use std::rc::Rc;
 
 use glommio::task::JoinHandle;
 
-use crate::limits::{BASE_IN_FLIGHT, BASE_WRITE, SNAPSHOT_UNSYNCED};
+use crate::limits::{BASE_IN_FLIGHT, BASE_WRITE, SNAPSHOT_SCRATCH, SNAPSHOT_UNSYNCED};
+use crate::persist::snapshot_file::touched;
 use crate::server::disk::{DiskError, File, Open};
 use crate::server::requests::Requests;
 
 /// Every device's block is a divisor of this.
 pub const ALIGN: usize = 4096;
+
+/// What one base leaves for the next: memory that has been touched (see `Scratch`).
+#[derive(Debug, Default)]
+pub struct Buffers {
+    /// In which the encoder hands over what it made.
+    pub taken: Vec<u8>,
+    /// For direct writes.
+    pub direct: Vec<Vec<u8>>,
+}
+
+impl Buffers {
+    /// As many as a base uses, touched.
+    pub fn touched() -> Buffers {
+        let direct = (0..=BASE_IN_FLIGHT).map(|_| touched(BASE_WRITE + ALIGN)).collect();
+        Buffers { taken: touched(SNAPSHOT_SCRATCH), direct }
+    }
+}
 
 /// A base that is being written.
 pub struct BaseFile {
@@ -71,16 +89,19 @@ impl Aligned {
 
 impl BaseFile {
     /// Creates the file, which must not exist.
-    pub async fn create(path: &Path, ring: Requests) -> Result<BaseFile, DiskError> {
+    pub async fn create(
+        path: &Path,
+        ring: Requests,
+        buffers: Vec<Vec<u8>>,
+    ) -> Result<BaseFile, DiskError> {
         let plain = File::open(path, Open::New).await?;
         let how = match plain.direct(ALIGN).await? {
-            Some(file) => How::Direct(Direct {
-                file: Rc::new(file),
-                gathered: Aligned::new(Vec::new()),
-                offset: 0,
-                flying: VecDeque::new(),
-                spare: Vec::new(),
-            }),
+            Some(file) => {
+                let mut spare = Vec::from_iter(buffers.into_iter().map(Aligned::new));
+                let gathered = spare.pop().unwrap_or_else(|| Aligned::new(Vec::new()));
+                let (file, flying) = (Rc::new(file), VecDeque::new());
+                How::Direct(Direct { file, gathered, offset: 0, flying, spare })
+            }
             None => How::Cached { unsynced: 0, syncing: None },
         };
         Ok(BaseFile { plain, how, ring, length: 0 })
@@ -104,20 +125,22 @@ impl BaseFile {
         Ok(())
     }
 
-    /// Makes all of it durable; its length.
-    pub async fn finish(mut self) -> Result<u64, DiskError> {
-        match &mut self.how {
-            How::Direct(direct) => {
+    /// Makes all of it durable; its length, and the buffers it used.
+    pub async fn finish(self) -> Result<(u64, Vec<Vec<u8>>), DiskError> {
+        let buffers = match self.how {
+            How::Direct(mut direct) => {
                 let (tail, offset) = direct.drain(&self.ring).await?;
                 self.plain.write_now(&tail, offset)?;
                 self.plain.sync_data(&self.ring).await?;
+                direct.buffers()
             }
             How::Cached { syncing, .. } => {
-                ended(syncing.take()).await?;
+                ended(syncing).await?;
                 self.plain.sync_aside().await?;
+                Vec::new()
             }
-        }
-        Ok(self.length)
+        };
+        Ok((self.length, buffers))
     }
 }
 
@@ -170,6 +193,10 @@ impl Direct {
         }
         Ok((tail, self.offset))
     }
+
+    fn buffers(self) -> Vec<Vec<u8>> {
+        self.spare.into_iter().chain([self.gathered]).map(|aligned| aligned.bytes).collect()
+    }
 }
 
 async fn ended(syncing: Option<JoinHandle<Result<(), DiskError>>>) -> Result<(), DiskError> {
@@ -187,18 +214,22 @@ mod tests {
     use crate::base::prng::Prng;
     use crate::server::disk::tests::with_ring;
 
+    async fn create(path: &Path, ring: Requests) -> BaseFile {
+        BaseFile::create(path, ring, Buffers::touched().direct).await.unwrap()
+    }
+
     /// Appends pieces of random lengths to a base in this directory and reads the file.
     fn write(directory: &Path, seed: u64, most: u64) {
         let path = directory.join(format!("base-{seed}"));
         with_ring(async move |ring| {
             let mut prng = Prng::new(seed);
-            let (mut file, mut model) = (BaseFile::create(&path, ring).await.unwrap(), Vec::new());
+            let (mut file, mut model) = (create(&path, ring).await, Vec::new());
             for step in 0..prng.below(30) {
                 let piece = vec![step as u8; prng.below(most) as usize];
                 file.append(&piece).await.unwrap();
                 model.extend(piece);
             }
-            assert_eq!(file.finish().await.unwrap(), model.len() as u64);
+            assert_eq!(file.finish().await.unwrap().0, model.len() as u64);
             assert!(std::fs::read(&path).unwrap() == model, "seed {seed}");
         });
     }

@@ -23,6 +23,7 @@ use crate::resp::reply::{Proto, Reply};
 use crate::router::channels::Channels;
 use crate::server::advance::Advancing;
 use crate::server::aof::LogFiles;
+use crate::server::base_file::Buffers;
 use crate::server::calls::{Arrival, CallId, Calls, Word};
 use crate::server::clients::Clients;
 use crate::server::clock::Clock;
@@ -147,6 +148,8 @@ pub struct Core {
     pub log_files: RefCell<LogFiles>,
     /// Where the segments of this run that are closed end, by number.
     pub log_ends: RefCell<BTreeMap<u64, End>>,
+    /// What one base leaves for the next.
+    pub base_buffers: RefCell<Buffers>,
     /// What is known of checkpoints; on core 0.
     pub saver: Saver,
     /// The backup that a client makes (core 0).
@@ -173,7 +176,7 @@ pub struct Core {
 impl Core {
     /// A core over its shard.
     pub fn new(
-        shard: Shard,
+        mut shard: Shard,
         port: Port<Message>,
         database: Arc<Database>,
         shared: Arc<Shared>,
@@ -181,6 +184,7 @@ impl Core {
         net: Rc<Net>,
     ) -> Core {
         let shards = port.cores() as u16;
+        shard.expect_snapshots();
         Core {
             id: shard.id,
             slowlog: RefCell::new(SlowLog::new(shard.id.0, shards)),
@@ -188,6 +192,7 @@ impl Core {
             streams: RefCell::default(),
             log_files: RefCell::default(),
             log_ends: RefCell::default(),
+            base_buffers: RefCell::new(Buffers::touched()),
             saver: Saver::default(),
             sealing: Sealing::default(),
             advancing: Advancing::default(),
@@ -342,17 +347,11 @@ impl Core {
     /// Compares the data of all shards with maxmemory, and gives up a slice of this one's keys
     /// where that has to be and may be.
     pub fn relieve(&self) -> Relief {
-        let (most, eviction) = {
-            let config = &self.settings.borrow().config;
-            (config.maxmemory, settings::eviction(config))
-        };
-        if most == 0 {
+        let most = self.settings.borrow().config.maxmemory;
+        if most == 0 || self.publish_memory() <= most {
             return Relief::Fits;
         }
-        let over = self.publish_memory().saturating_sub(most);
-        if over == 0 {
-            return Relief::Fits;
-        }
+        let eviction = settings::eviction(&self.settings.borrow().config);
         let Some(eviction) = eviction else { return Relief::Full };
         let share = to_give_up(most, self.id.index(), &self.shared.holdings());
         if share > 0 {

@@ -182,18 +182,10 @@ impl File {
     /// whatever processor is free. Writing out is work of milliseconds, and a thread of the ring
     /// would get turns of that length on this core.
     pub fn sync_aside(&self) -> impl Future<Output = Result<(), DiskError>> + use<> {
-        let (ticket, answer) = ticket();
         let (file, path) = (Arc::clone(&self.file), self.path.clone());
-        let work = move || {
-            step_back();
-            ticket.answer(file.sync_data());
-        };
-        let started = Builder::new().name("base-sync".to_owned()).spawn(work);
+        let synced = aside("base-sync", move || file.sync_data());
         async move {
-            let result = match started {
-                Ok(_) => answer.await.unwrap_or_else(|| Err(io::Error::other("the thread ended"))),
-                Err(error) => Err(error),
-            };
+            let result = synced.await.flatten();
             result.map_err(|source| DiskError { action: "sync", path, source })
         }
     }
@@ -467,18 +459,21 @@ pub async fn write_again(directory: &Path, replay: &Replay) -> Result<Again, Dis
     done.map_err(|(path, source)| DiskError { action: "make durable", path, source })
 }
 
-/// Runs long work on a thread of its own, of the lowest priority.
-pub async fn aside<T: Send + 'static>(
+/// Runs long work on a thread of its own, of the lowest priority. It has begun when this returns.
+pub fn aside<T: Send + 'static, W: FnOnce() -> T + Send + 'static>(
     name: &str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<T> {
+    work: W,
+) -> impl Future<Output = io::Result<T>> + use<T, W> {
     let (ticket, answer) = ticket();
     let work = move || {
         step_back();
         ticket.answer(work());
     };
-    Builder::new().name(name.to_owned()).spawn(work)?;
-    answer.await.ok_or_else(|| io::Error::other("the thread ended"))
+    let started = Builder::new().name(name.to_owned()).spawn(work);
+    async move {
+        started?;
+        answer.await.ok_or_else(|| io::Error::other("the thread ended"))
+    }
 }
 
 /// Runs blocking work on the executor's pool.

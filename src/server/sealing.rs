@@ -2,7 +2,7 @@
 //! (`server::backup`). Core 0 runs it; the files are linked, copied and verified on a thread of the
 //! lowest priority, so that no shard waits for them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -21,7 +21,7 @@ use crate::server::{aof, clock, disk, log, saver};
 pub struct Sealing {
     status: RefCell<Status>,
     /// How many were started: what a snapshot finds again when it has ended.
-    number: RefCell<u64>,
+    number: Cell<u64>,
 }
 
 /// The answer to a verb.
@@ -59,19 +59,19 @@ async fn on_verb(core: &Rc<Core>, verb: Verb) -> Result<Answer, Error> {
 }
 
 fn begin(core: &Core, stage: Stage) {
-    *core.sealing.number.borrow_mut() += 1;
+    core.sealing.number.set(core.sealing.number.get() + 1);
     *core.sealing.status.borrow_mut() =
         Status { stage, started: clock::wall().0 / 1000, ..Status::default() };
 }
 
 /// Makes the snapshot that a backup without a log begins with.
 async fn snapshot(core: Rc<Core>) {
-    let number = *core.sealing.number.borrow();
+    let number = core.sealing.number.get();
     core.saver.ended.until(|| (!core.saver.is_busy()).then_some(())).await;
     let done = saver::run(Rc::clone(&core), Busy::Saving).await;
     let mut status = core.sealing.status.borrow_mut();
     // It may have been given up meanwhile, and another one started.
-    if *core.sealing.number.borrow() == number && status.stage == Stage::Snapshotting {
+    if core.sealing.number.get() == number && status.stage == Stage::Snapshotting {
         match done {
             true => status.stage = Stage::Incrementing,
             false => {

@@ -156,7 +156,7 @@ impl Shared {
 
     /// Has any shard keys that may be evicted, as far as they have said?
     pub fn supply(&self) -> Supply {
-        match self.barren.iter().all(|barren| barren.load(Ordering::Relaxed)) {
+        match self.holdings().iter().all(|(_, supply)| *supply == Supply::None) {
             true => Supply::None,
             false => Supply::Some,
         }

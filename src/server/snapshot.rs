@@ -8,7 +8,7 @@ use crate::base::ids::{Epoch, Generation, ShardId};
 use crate::limits::{SNAPSHOT_BUFFER, SNAPSHOT_SLICE};
 use crate::persist::manifest::Base;
 use crate::persist::names;
-use crate::server::base_file::BaseFile;
+use crate::server::base_file::{BaseFile, Buffers};
 use crate::server::core::Core;
 use crate::server::disk::{self, DiskError};
 use crate::shard::cut::{BaseForm, Progress};
@@ -55,7 +55,10 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
     };
     let error = |error: DiskError| error.to_string();
     let full = core.database.directory.join(&path);
-    let mut file = BaseFile::create(&full, core.requests.clone()).await.map_err(error)?;
+    let buffers = core.base_buffers.take();
+    let mut bytes = buffers.taken;
+    let file = BaseFile::create(&full, core.requests.clone(), buffers.direct);
+    let mut file = file.await.map_err(error)?;
     let header = (generation, cut, core.shards, core.database.run);
     core.shard.borrow_mut().start_base(form, header, core.database.manifest().hash);
     loop {
@@ -64,16 +67,17 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
         if progress != Progress::Done && core.shard.borrow().base_bytes() < SNAPSHOT_BUFFER {
             continue;
         }
-        let bytes = core.shard.borrow_mut().take_base_bytes();
+        bytes = core.shard.borrow_mut().take_base_bytes(bytes);
         file.append(&bytes).await.map_err(error)?;
         if progress == Progress::Done {
             break;
         }
         core.pauses.rest().await;
     }
-    let (bytes, crc, entries) = core.shard.borrow_mut().end_base();
-    file.append(&bytes).await.map_err(error)?;
-    let length = file.finish().await.map_err(error)?;
+    let (taken, crc, entries) = core.shard.borrow_mut().end_base(bytes);
+    file.append(&taken).await.map_err(error)?;
+    let (length, direct) = file.finish().await.map_err(error)?;
+    core.base_buffers.replace(Buffers { taken, direct });
     let preimage_peak = core.shard.borrow().keys.preimage_peak() as u64;
     let base = Base { path, run: core.database.run, length, crc, entries };
     Ok(Written { base, preimage_peak })

@@ -9,7 +9,7 @@ use crate::base::time::Millis;
 use crate::keyspace::item::{Item, Shape, Sink, Small};
 use crate::keyspace::rebuild::{BATCH, rebuild_part};
 use crate::persist::payload::{Selected, put_command};
-use crate::persist::snapshot_file::{ChunkWriter, Header};
+use crate::persist::snapshot_file::{ChunkWriter, Header, Scratch};
 use crate::persist::value_codec::Counts;
 use crate::resp::args::OwnedArgs;
 use crate::types::value::Kind;
@@ -49,10 +49,10 @@ impl std::fmt::Debug for BaseWriter {
 }
 
 impl BaseWriter {
-    /// An encoder for a new file.
-    pub fn new(form: BaseForm, header: &Header) -> BaseWriter {
+    /// An encoder for a new file. Commands need no buffers of an earlier one.
+    pub fn new(form: BaseForm, header: &Header, scratch: Scratch) -> BaseWriter {
         match form {
-            BaseForm::Snapshot => BaseWriter::Snapshot(ChunkWriter::new(header)),
+            BaseForm::Snapshot => BaseWriter::Snapshot(ChunkWriter::reusing(header, scratch)),
             BaseForm::Commands => BaseWriter::Commands(CommandWriter::default()),
         }
     }
@@ -72,10 +72,10 @@ impl BaseWriter {
         }
     }
 
-    /// Takes them.
-    pub fn take(&mut self) -> Vec<u8> {
+    /// Takes them, and leaves this buffer for the next.
+    pub fn take(&mut self, used: Vec<u8>) -> Vec<u8> {
         match self {
-            BaseWriter::Snapshot(writer) => writer.take(Vec::new()),
+            BaseWriter::Snapshot(writer) => writer.take(used),
             BaseWriter::Commands(writer) => {
                 writer.crc.update(&writer.out);
                 std::mem::take(&mut writer.out)
@@ -83,17 +83,26 @@ impl BaseWriter {
         }
     }
 
-    /// Ends the file: its last bytes, its checksum and what is in it.
-    pub fn finish(self) -> (Vec<u8>, u64, Counts) {
+    /// Ends the file: its last bytes, for which it gets this buffer, its checksum and what is in it.
+    pub fn finish(&mut self, used: Vec<u8>) -> (Vec<u8>, u64, Counts) {
         match self {
             BaseWriter::Snapshot(writer) => {
-                let (bytes, footer) = writer.finish();
-                (bytes, footer.crc, footer.entries)
+                let footer = writer.end();
+                (writer.take(used), footer.crc, footer.entries)
             }
-            BaseWriter::Commands(mut writer) => {
-                writer.crc.update(&writer.out);
-                (writer.out, writer.crc.value(), writer.entries)
+            BaseWriter::Commands(writer) => {
+                let bytes = std::mem::take(&mut writer.out);
+                writer.crc.update(&bytes);
+                (bytes, writer.crc.value(), writer.entries)
             }
+        }
+    }
+
+    /// Its buffers, if it has any, for the next one.
+    pub fn into_scratch(self) -> Option<Scratch> {
+        match self {
+            BaseWriter::Snapshot(writer) => Some(writer.into_scratch()),
+            BaseWriter::Commands(_) => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::observe::facts::SnapshotFacts;
 use crate::persist::manifest::{End, HashId};
 use crate::persist::record::{RunId, SegmentId};
 use crate::persist::segment::{SegmentWriter, Stamp};
-use crate::persist::snapshot_file::Header;
+use crate::persist::snapshot_file::{Header, Scratch};
 use crate::persist::value_codec::Counts;
 pub use crate::shard::base::BaseForm;
 use crate::shard::base::BaseWriter;
@@ -45,6 +45,8 @@ pub struct Cut {
     /// The last lsn before the cut, and where the segment before it ended.
     at: (Lsn, Option<End>),
     writer: Option<BaseWriter>,
+    /// The encoder's buffers while there is none.
+    scratch: Option<Scratch>,
     facts: SnapshotFacts,
 }
 
@@ -94,6 +96,11 @@ impl Shard {
         self.cut.at
     }
 
+    /// Makes what every snapshot needs, so that its first slices find memory that is there.
+    pub fn expect_snapshots(&mut self) {
+        self.cut.scratch = Some(Scratch::touched());
+    }
+
     /// Starts to encode the base.
     pub fn start_base(
         &mut self,
@@ -103,7 +110,8 @@ impl Shard {
     ) {
         let shard: ShardId = self.id;
         let header = Header { shard, shards, generation, cut, run, hash };
-        let mut writer = BaseWriter::new(form, &header);
+        let scratch = self.cut.scratch.take().unwrap_or_default();
+        let mut writer = BaseWriter::new(form, &header, scratch);
         for db in (0..self.keys.databases()).map(Db) {
             // What was flushed since the cut is not counted: the number is only a hint.
             match self.keys.len(db) as u64 {
@@ -134,26 +142,27 @@ impl Shard {
         self.cut.writer.as_ref().map_or(0, BaseWriter::ready)
     }
 
-    /// Takes them.
-    pub fn take_base_bytes(&mut self) -> Vec<u8> {
-        let bytes = self.cut.writer.as_mut().map(BaseWriter::take).unwrap_or_default();
+    /// Takes them, and leaves this buffer for the next.
+    pub fn take_base_bytes(&mut self, used: Vec<u8>) -> Vec<u8> {
+        let bytes = self.cut.writer.as_mut().map(|writer| writer.take(used)).unwrap_or_default();
         self.cut.facts.bytes_written += bytes.len() as u64;
         bytes
     }
 
-    /// Ends the base: its last bytes, its checksum and what is in it.
-    pub fn end_base(&mut self) -> (Vec<u8>, u64, Counts) {
-        let Some(writer) = self.cut.writer.take() else {
+    /// Ends the base: its last bytes, for which it gets this buffer, its checksum and what is in it.
+    pub fn end_base(&mut self, used: Vec<u8>) -> (Vec<u8>, u64, Counts) {
+        let Some(mut writer) = self.cut.writer.take() else {
             unreachable!("a base that ends was started");
         };
-        let (bytes, crc, entries) = writer.finish();
+        let (bytes, crc, entries) = writer.finish(used);
+        self.cut.scratch = writer.into_scratch();
         self.cut.facts.bytes_written += bytes.len() as u64;
         (bytes, crc, entries)
     }
 
     /// Gives the base up: steps go on without output until they are done.
     pub fn abort_base(&mut self) {
-        self.cut.writer = None;
+        self.cut.scratch = self.cut.writer.take().and_then(BaseWriter::into_scratch);
         self.keys.abort();
     }
 

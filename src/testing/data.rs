@@ -184,8 +184,8 @@ impl Maker {
         shard.begin(Millis(1), CUT);
         shard.start_base(form, (GENERATION, CUT, SHARDS, run), hash());
         while shard.base_step() != Progress::Done {}
-        let mut bytes = shard.take_base_bytes();
-        let (rest, crc, entries) = shard.end_base();
+        let mut bytes = shard.take_base_bytes(Vec::new());
+        let (rest, crc, entries) = shard.end_base(Vec::new());
         bytes.extend(rest);
         let path = match form {
             BaseForm::Snapshot => names::snapshot(GENERATION, id),

@@ -315,12 +315,12 @@ impl Machine {
                 (bytes, footer.crc, footer.entries, true)
             }
             None if shard.base_step() == Progress::Done => {
-                let mut bytes = shard.take_base_bytes();
-                let (rest, crc, entries) = shard.end_base();
+                let mut bytes = shard.take_base_bytes(Vec::new());
+                let (rest, crc, entries) = shard.end_base(Vec::new());
                 bytes.extend(rest);
                 (bytes, crc, entries, true)
             }
-            None => (shard.take_base_bytes(), 0, Default::default(), false),
+            None => (shard.take_base_bytes(Vec::new()), 0, Default::default(), false),
         };
         self.disk.write_all(file, writing.offset, &bytes)?;
         writing.offset += bytes.len() as u64;

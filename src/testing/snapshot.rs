@@ -11,11 +11,11 @@ use crate::persist::manifest::HashId;
 use crate::persist::record::{Policy, RunId, SegmentId};
 use crate::persist::segment::Stamp;
 use crate::persist::segment_scan::SegmentReader;
-use crate::persist::snapshot_file::{ChunkWriter, Header};
+use crate::persist::snapshot_file::{Header, Scratch};
 use crate::persist::snapshot_reader::SnapshotReader;
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Proto;
-use crate::shard::base::BaseWriter;
+use crate::shard::base::{BaseForm, BaseWriter};
 use crate::shard::cut::NextLog;
 use crate::shard::execute::Request;
 use crate::shard::shard::Shard;
@@ -96,7 +96,7 @@ impl Twin {
         self.shard.arm(epoch, NextLog::Open(id));
         let copy = plain(&mut self.shard.keys, DATABASES, self.now);
         self.shard.begin(Millis(self.now), epoch);
-        let writer = BaseWriter::Snapshot(ChunkWriter::new(&header(seed)));
+        let writer = BaseWriter::new(BaseForm::Snapshot, &header(seed), Scratch::default());
         self.base = Some((writer, copy));
     }
 
@@ -112,10 +112,10 @@ impl Twin {
         if self.shard.keys.snapshot_step(writer, budget) == Step::More {
             return Ok(());
         }
-        let Some((writer, copy)) = self.base.take() else { return Ok(()) };
+        let Some((mut writer, copy)) = self.base.take() else { return Ok(()) };
         tally.saves += 1;
         tally.states += 2;
-        let (bytes, _, entries) = writer.finish();
+        let (bytes, _, entries) = writer.finish(Vec::new());
         let loaded = decode(&bytes, seed)?;
         self.compare(loaded, &copy, entries.total())
     }

@@ -9,7 +9,6 @@ use clap::Args;
 use crate::control::{self, Control};
 use crate::engine::Wait;
 use crate::machine::{self, Machine};
-use crate::run::default_wait;
 use crate::server::{self, Running, Spec, Work};
 use crate::{ends, proc};
 
@@ -96,7 +95,8 @@ impl RigArgs {
         let name = self.machine.clone().unwrap_or_else(|| machine.slug());
         let out = self.out.clone().unwrap_or_else(|| Path::new("bench-results").join(name));
         fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
-        let wait = if generator.is_none() { Wait::Sleep } else { default_wait() };
+        // Spinning needs a core of its own. (The cores that this thread may use are one by now.)
+        let wait = if generator.is_none() { Wait::Sleep } else { Wait::Spin };
         let versions = vec![None; specs.len()];
         let port = self.port;
         Ok(Rig { specs, server_cores, wait, out, machine, versions, work, port })
