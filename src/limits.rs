@@ -152,6 +152,11 @@ pub const EVICT_SLICE: usize = 16;
 /// See `EXPIRE_SLICE`.
 pub const FREE_SLICE: usize = 64;
 
+/// Under everysec no reply to a write leaves while the last sync that has proven everything is older
+/// than this: a power cut takes no more of what was acknowledged, however slow the disk is. (Redis
+/// postpones a write for as long while a sync takes its time.)
+pub const EVERYSEC_LOSS: Duration = Duration::from_secs(2);
+
 /// How long a snapshot may keep its core at a stretch.
 pub const SNAPSHOT_SLICE: Duration = Duration::from_micros(50);
 

@@ -165,6 +165,10 @@ fn zadd(call: &mut Call<'_>) -> Result<Effect, Error> {
 }
 
 fn zincrby(call: &mut Call<'_>) -> Result<Effect, Error> {
+    // Redis reads it as a ZADD, whose words come first: then there is no score.
+    if Rules::default().take(call.args.at(2)) {
+        return Err(Error::Syntax);
+    }
     let rules = Rules { increment: true, ..Rules::default() };
     add(call, rules, call.args.from(2))
 }

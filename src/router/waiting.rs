@@ -160,6 +160,11 @@ impl Waiting {
         actions
     }
 
+    /// Does it stand in line on every shard of its keys?
+    pub fn stands(&self) -> bool {
+        self.state == State::Standing && self.ahead.is_empty()
+    }
+
     /// Does it not want to wait any more?
     pub fn has_given_up(&self) -> bool {
         self.gives_up.is_some()

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::ids::{Lsn, ShardId};
 use crate::config::values::Fsync;
-use crate::limits::WRITE_IN_PLACE;
+use crate::limits::{EVERYSEC_LOSS, WRITE_IN_PLACE};
 use crate::persist::fault::StorageFault;
 use crate::persist::manifest::End;
 use crate::persist::record::Policy;
@@ -66,18 +66,23 @@ pub async fn tend(core: Rc<Core>) {
 pub async fn every_second(core: Rc<Core>) {
     let mut seen: Vec<Lsn> = Vec::new();
     let mut wait = ROUNDS;
+    core.shared.note_proven(Instant::now());
     loop {
         glommio::timer::sleep(wait).await;
-        let (began, mut end) = (Instant::now(), RoundEnd::Done);
+        let (began, mut end) = (Instant::now(), RoundEnd::Idle);
         let last = core.on_all(|core| core.shard.borrow().appended()).await;
         if last != seen {
             seen = last;
             end = round(&core).await;
-            match end {
-                RoundEnd::Done => mark(&core).await,
-                // Perhaps nothing more comes that would be a reason to sync.
-                RoundEnd::Unproven | RoundEnd::Broken => seen.clear(),
-            }
+        }
+        match end {
+            RoundEnd::Idle | RoundEnd::Proven => core.shared.note_proven(began),
+            // Perhaps nothing more comes that would be a reason to sync.
+            RoundEnd::Unproven | RoundEnd::Broken => seen.clear(),
+        }
+        if end == RoundEnd::Proven {
+            release(&core, seen.clone()).await;
+            mark(&core).await;
         }
         wait = until_next(end, began.elapsed());
     }
@@ -86,14 +91,15 @@ pub async fn every_second(core: Rc<Core>) {
 async fn round(core: &Rc<Core>) -> RoundEnd {
     if core.settings.borrow().config.appendfsync != Fsync::EverySec {
         Advance::begin(core).await.advance().await;
-        return RoundEnd::Done;
+        mark(core).await;
+        return RoundEnd::Idle;
     }
     let began = Instant::now();
     let proven = sync_round(core).await;
     let late = began.elapsed() > ROUNDS;
     core.shared.delayed_syncs.fetch_add(u64::from(late), Ordering::Relaxed);
     match proven {
-        true => RoundEnd::Done,
+        true => RoundEnd::Proven,
         false if core.shared.is_broken() => RoundEnd::Broken,
         false => RoundEnd::Unproven,
     }
@@ -102,8 +108,10 @@ async fn round(core: &Rc<Core>) -> RoundEnd {
 /// How a round ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RoundEnd {
-    /// All is proven, or there was nothing to do.
-    Done,
+    /// There was nothing to prove, or the policy asks for no proof.
+    Idle,
+    /// All that was appended before it is durable on all shards.
+    Proven,
     /// A write or another sync was in flight.
     Unproven,
     /// The log is broken: nothing can be proven until it is healed.
@@ -116,7 +124,9 @@ enum RoundEnd {
 /// checkpoint a round often proves nothing, and power cuts took the last 2.6 seconds.)
 fn until_next(end: RoundEnd, took: Duration) -> Duration {
     match end {
-        RoundEnd::Done | RoundEnd::Broken => ROUNDS.saturating_sub(took).max(BREATH),
+        RoundEnd::Idle | RoundEnd::Proven | RoundEnd::Broken => {
+            ROUNDS.saturating_sub(took).max(BREATH)
+        }
         RoundEnd::Unproven => BREATH,
     }
 }
@@ -277,8 +287,44 @@ fn moved(core: &Rc<Core>, change: impl FnOnce(&mut crate::persist::segment::Segm
     if let Some(log) = core.shard.borrow_mut().log_mut() {
         change(log);
     }
-    core.shard.borrow_mut().note_progress();
+    note_progress(core);
     core.log_moved();
+}
+
+/// Whether replies to writes may leave once these are in the page cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replies {
+    Leave,
+    /// The syncs are behind: what is acknowledged now could be lost later than the promise allows.
+    Stay,
+}
+
+fn replies(promise: Promise, fsync: Fsync, unproven: Duration) -> Replies {
+    match (promise, fsync) {
+        (Promise::Written, Fsync::EverySec) if unproven > EVERYSEC_LOSS => Replies::Stay,
+        _ => Replies::Leave,
+    }
+}
+
+/// Lets the replies leave to what was appended up to here on each shard: it is proven.
+async fn release(core: &Rc<Core>, proven: Vec<Lsn>) {
+    core.on_all(move |core| {
+        if let Some(lsn) = proven.get(core.id.index()) {
+            core.shard.borrow_mut().gate.wrote(*lsn);
+        }
+        core.log_moved();
+    })
+    .await;
+}
+
+/// Tells the gate how far the log is, unless replies have to stay.
+fn note_progress(core: &Core) {
+    let promise = core.shard.borrow().gate.promise();
+    let fsync = core.settings.borrow().config.appendfsync;
+    match replies(promise, fsync, core.shared.unproven(core.clock.turn())) {
+        Replies::Leave => core.shard.borrow_mut().note_progress(),
+        Replies::Stay => {}
+    }
 }
 
 /// Tells the other cores how far this shard is durable.
@@ -335,12 +381,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn replies_stay_under_everysec_while_syncs_are_behind() {
+        let (late, in_time) = (EVERYSEC_LOSS + Duration::from_millis(1), EVERYSEC_LOSS);
+        for (promise, fsync, unproven, expected) in [
+            (Promise::Written, Fsync::EverySec, in_time, Replies::Leave),
+            (Promise::Written, Fsync::EverySec, late, Replies::Stay),
+            (Promise::Written, Fsync::No, late, Replies::Leave),
+            (Promise::Synced, Fsync::Always, late, Replies::Leave),
+            (Promise::Nothing, Fsync::EverySec, late, Replies::Leave),
+        ] {
+            assert_eq!(replies(promise, fsync, unproven), expected, "{promise:?} {fsync:?}");
+        }
+    }
+
+    #[test]
     fn rounds_begin_a_second_apart_and_are_made_again_until_they_prove_something() {
         for (end, took, wait) in [
-            (RoundEnd::Done, 0, 1000),
-            (RoundEnd::Done, 300, 700),
-            (RoundEnd::Done, 999, 10),
-            (RoundEnd::Done, 5000, 10),
+            (RoundEnd::Idle, 0, 1000),
+            (RoundEnd::Proven, 300, 700),
+            (RoundEnd::Proven, 999, 10),
+            (RoundEnd::Proven, 5000, 10),
             (RoundEnd::Broken, 300, 700),
             (RoundEnd::Unproven, 0, 10),
             (RoundEnd::Unproven, 300, 10),

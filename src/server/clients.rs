@@ -95,10 +95,11 @@ impl Client {
         !self.mail.borrow().is_empty()
     }
 
-    /// It begins to wait in a blocking command.
+    /// It waits in a blocking command, and whoever comes after this stands behind it.
     pub fn begin_block(&self) {
-        self.unblocked.set(None);
-        self.wire.borrow_mut().blocked = true;
+        if !std::mem::replace(&mut self.wire.borrow_mut().blocked, true) {
+            self.unblocked.set(None);
+        }
     }
 
     /// It waits no more.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::ids::{Epoch, ShardId, TxId};
 use crate::base::time::Millis;
@@ -47,6 +47,9 @@ pub struct Shared {
     /// How far loading is.
     pub loaded: Loaded,
     loading: AtomicBool,
+    /// When the last round of syncs began that has proven everything before it, in microseconds
+    /// since the start.
+    proven: AtomicU64,
     durable: Vec<AtomicU64>,
     memory: Vec<AtomicU64>,
     barren: Vec<AtomicBool>,
@@ -106,6 +109,7 @@ impl Shared {
             memory_peak: AtomicU64::new(0),
             loaded: Loaded::default(),
             loading: AtomicBool::new(true),
+            proven: AtomicU64::new(0),
             durable: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             memory: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             barren: (0..shards).map(|_| AtomicBool::new(false)).collect(),
@@ -244,6 +248,19 @@ impl Shared {
         if let Some(place) = self.durable.get(shard.index()) {
             place.fetch_max(epoch.0, Ordering::AcqRel);
         }
+    }
+
+    /// Everything that was appended before this moment is proven to be durable, or was acknowledged
+    /// without such a promise.
+    pub fn note_proven(&self, began: Instant) {
+        let micros = began.saturating_duration_since(self.started).as_micros() as u64;
+        self.proven.store(micros, Ordering::Relaxed);
+    }
+
+    /// How much of the past is not proven, at this moment.
+    pub fn unproven(&self, now: Instant) -> Duration {
+        let proven = Duration::from_micros(self.proven.load(Ordering::Relaxed));
+        now.saturating_duration_since(self.started).saturating_sub(proven)
     }
 
     /// All shards are durable up to this epoch.

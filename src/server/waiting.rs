@@ -53,7 +53,6 @@ impl Connection {
         let kind = (proto, self.tracker);
         let mut waiting = Waiting::new(who, item.clone(), kind, self.core.shards);
         let start = self.pipeline.out.len();
-        self.client.begin_block();
         let (end, gone) = self.sit(socket, buffer, &mut waiting, patience).await;
         self.client.end_block();
         self.core.clock.start_turn();
@@ -106,6 +105,9 @@ impl Connection {
                     }
                     action => self.carry_out(action),
                 }
+            }
+            if waiting.stands() {
+                self.client.begin_block();
             }
             let arrival = async { Woken::Arrival(self.core.calls.next(self.call).await) };
             let clock = async {

@@ -195,6 +195,7 @@ pub fn run(seed: u64, work: Workload, bug: Option<Bug>, tally: &mut Tally) -> Re
         let count = 10 + prng.below(30);
         fill(&mut machine, work, count, &mut prng);
         let saves = prng.below(3);
+        machine.slow = prng.chance(1, 2).then(|| prng.below(u64::from(shards)) as usize);
         live(&mut machine, work, saves, &mut prng, tally)?;
         tally.acknowledged +=
             machine.history.ops.iter().filter(|op| op.acked.is_some()).count() as u64;
@@ -235,6 +236,7 @@ fn live(
             recover(machine, crash, shards, prng, tally)?;
         }
     }
+    machine.slow = None;
     settle(machine)
 }
 

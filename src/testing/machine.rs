@@ -123,6 +123,8 @@ pub struct Machine {
     pub now: u64,
     /// The first thing that was wrong.
     pub violation: Option<String>,
+    /// A core whose log is written and synced much later than those of the others.
+    pub slow: Option<usize>,
     /// Requests to come.
     pub todo: VecDeque<(usize, u16, Vec<Words>)>,
     pub(super) prng: Prng,
@@ -200,6 +202,7 @@ impl Machine {
             busy: BTreeSet::new(),
             next_tx: 1,
             ticking: false,
+            slow: None,
             advancing_for_round: false,
         }
     }
@@ -267,6 +270,10 @@ impl Machine {
     }
 
     fn log_choices(&mut self, at: usize, choices: &mut Vec<Choice>) {
+        // What has to reach the disks in an order shows when one of them is far behind.
+        if self.slow == Some(at) && !self.prng.chance(1, 12) {
+            return;
+        }
         let core = &self.cores[at];
         let Some(log) = core.shard.log() else { return };
         if core.write.is_some() {

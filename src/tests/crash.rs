@@ -30,8 +30,9 @@ use harness::server::{Kind, Launch, Server};
 use history::Promise;
 use world::{Theme, World, a_while};
 
-/// Writes that were known for so long before a power cut have to survive it, unless the policy
-/// promises more: a second, a sync, and the slowness of machines that build beside the test.
+/// Writes that were known for so long before the last that was known have to survive a power cut,
+/// unless the policy promises more: two seconds, and the slowness of machines that build beside the
+/// test.
 const SECOND: Duration = Duration::from_millis(2500);
 
 /// Longer than any test: the policy promises nothing but a prefix.

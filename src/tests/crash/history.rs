@@ -57,6 +57,11 @@ impl Line {
         known.map_or(self.base, |at| self.base + at as i64 + 1)
     }
 
+    /// When somebody last came to know of a write.
+    pub fn last_known(&self) -> Option<Instant> {
+        self.ops.iter().filter_map(|op| op.known).max()
+    }
+
     /// The writes that made `value` and what was before it are known from this moment on.
     pub fn know(&mut self, value: i64, when: Instant) {
         let count = usize::try_from(value - self.base).unwrap_or(0).min(self.ops.len());
@@ -90,6 +95,18 @@ pub enum Promise {
     Prefix(Instant, Duration),
 }
 
+impl Promise {
+    /// The same when this was the last that anybody knew of. What may be lost is a stretch of what
+    /// was acknowledged; how long the disk stood still after its end, with nothing more
+    /// acknowledged, does not count.
+    pub fn before(self, last: Option<Instant>) -> Promise {
+        match (self, last) {
+            (Promise::Prefix(cut, slack), Some(last)) => Promise::Prefix(cut.min(last), slack),
+            _ => self,
+        }
+    }
+}
+
 /// Checks what survived; a text for each promise that was broken.
 pub fn check(lines: &[(&Line, i64)], promise: Promise) -> Vec<String> {
     let mut broken = Vec::new();
@@ -104,7 +121,7 @@ pub fn check(lines: &[(&Line, i64)], promise: Promise) -> Vec<String> {
             latest = Some((last.sent, line));
         }
     }
-    let last = lines.iter().flat_map(|(line, _)| line.ops.last()).filter_map(|op| op.known).max();
+    let last = lines.iter().filter_map(|(line, _)| line.last_known()).max();
     for &(line, survived) in lines {
         let (_, Some(Times { known: Some(known), .. })) = line.edge(survived) else { continue };
         let age = last.map_or(Duration::ZERO, |last| last.saturating_duration_since(known));

@@ -164,6 +164,11 @@ impl Sequence {
         format!("item:{}", self.prng.below(24))
     }
 
+    /// When it last heard that a command had been done.
+    pub fn last_known(&self) -> Option<Instant> {
+        self.known.last().copied()
+    }
+
     /// Are the databases what some prefix of its commands made them, one with at least what was
     /// promised? Goes on from there.
     pub fn check(&mut self, client: &mut Client, promise: Promise) -> Option<String> {

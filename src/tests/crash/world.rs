@@ -146,6 +146,8 @@ impl World {
 
     /// Checks what a restarted server has, and goes on from there.
     pub fn verify(&mut self, client: &mut Client, promise: Promise) -> Vec<String> {
+        let known = self.lines().map(Line::last_known).max().flatten();
+        let promise = promise.before(known.max(self.sequence.last_known()));
         let survived = values(client, self.lines());
         let pairs: Vec<(&Line, i64)> = self.lines().zip(survived.iter().copied()).collect();
         let mut broken = check(&pairs, promise);

@@ -95,6 +95,39 @@ impl Disk {
         disk.made(make).then_some(disk)
     }
 
+    /// A file system whose device can stop for a while (`freeze`): the image lies in another one.
+    pub fn slow(megabytes: u32) -> Option<Disk> {
+        let home = home();
+        let below = home.path().join("below");
+        let points = vec![below.join("mnt"), below.clone()];
+        let disk = Disk { mounted: points[0].clone(), home, points };
+        let make = || {
+            let image = disk.home.path().join("image");
+            let file = fs::File::create(&image).map_err(|e| e.to_string())?;
+            file.set_len(u64::from(megabytes + 64) << 20).map_err(|e| e.to_string())?;
+            run("mkfs.ext4", &["-q", "-F", "-m", "0", text(&image)])?;
+            fs::create_dir(&below).map_err(|e| e.to_string())?;
+            run("mount", &["-o", "loop", text(&image), text(&below)])?;
+            disk.format(&below, megabytes, &[])?;
+            disk.mount_image()
+        };
+        disk.made(make).then_some(disk)
+    }
+
+    /// Stops the device of a slow one for so many seconds: what is written gets no further than the
+    /// page cache, and a sync waits. It goes on whatever becomes of the caller. Returns when it has
+    /// stopped.
+    pub fn freeze(&self, seconds: u32) -> Child {
+        let below = text(self.points.last().expect("a mount point"));
+        let script = format!("fsfreeze -f {below} && echo; sleep {seconds}; fsfreeze -u {below}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = shell.spawn().expect("a shell");
+        let out = child.stdout.as_mut().expect("a pipe");
+        out.read_exact(&mut [0]).expect("a file system that can be frozen");
+        child
+    }
+
     fn made(&self, make: impl FnOnce() -> Result<Output, String>) -> bool {
         match make() {
             Ok(_) => true,
