@@ -6,7 +6,7 @@ use crate::commands::call::Effect;
 use crate::commands::spec::Flags;
 use crate::commands::table;
 use crate::keyspace::notes::{Note, Touch};
-use crate::resp::args::Args;
+use crate::resp::args::{Args, OwnedArgs};
 
 /// Classes of events, as the letters of `notify-keyspace-events` name them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,6 +95,8 @@ pub fn events(cause: Cause<'_>, notes: &[Note], wanted: Classes) -> Vec<Event> {
                 if let Some((class, name)) = own_event(own, command, args, note) {
                     add(class, name, note);
                     told = Some(note);
+                } else if made_consumer(effect, &note.key) {
+                    add(b't', "xgroup-createconsumer", note);
                 }
                 if matches!(command, "set" | "setex" | "psetex") && has_deadline(effect) {
                     add(b'g', "expire", note);
@@ -172,6 +174,19 @@ fn has_deadline(effect: Option<&Effect>) -> bool {
     args.args().iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"pxat"))
 }
 
+/// Has a command that reads for a consumer made it?
+fn made_consumer(effect: Option<&Effect>, key: &[u8]) -> bool {
+    let makes = |command: &OwnedArgs| {
+        let mut words = command.args().iter().skip(1);
+        words.next() == Some(b"CREATECONSUMER") && words.next() == Some(key)
+    };
+    match effect {
+        Some(Effect::Instead(command)) => makes(command),
+        Some(Effect::Several(commands)) => commands.iter().any(makes),
+        Some(Effect::Nothing | Effect::AsSent) | None => false,
+    }
+}
+
 /// Does one of the arguments say this word?
 fn says(args: Args<'_>, word: &[u8]) -> bool {
     args.iter().skip(1).any(|arg| arg.eq_ignore_ascii_case(word))
@@ -237,7 +252,6 @@ fn listed(command: &str) -> Option<(u8, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resp::args::OwnedArgs;
 
     /// `command > touch key, ... > class:event key, ...`
     fn check(line: &str, name: &'static str) {
@@ -303,6 +317,29 @@ mod tests {
             ("bzmpop", "bzmpop 0 1 z max > wrote z, emptied z > z:zpopmax z, g:del z"),
         ] {
             check(line, name);
+        }
+    }
+
+    #[test]
+    fn a_consumer_that_a_reader_makes_is_announced() {
+        let words = "XREADGROUP GROUP g new STREAMS a b > >";
+        let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+        let args = OwnedArgs::of(&words);
+        let made = |key: &[u8]| OwnedArgs::of(&[b"XGROUP", b"CREATECONSUMER", key, b"g", b"new"]);
+        let claimed = OwnedArgs::of(&[b"XCLAIM", b"b", b"g", b"new", b"0", b"1-0"]);
+        let touch = |key: &[u8]| Note { db: Db(0), key: key.into(), touch: Touch::Wrote };
+        let notes = [touch(b"a"), touch(b"b")];
+        for (effect, told) in [
+            (Effect::Several(vec![made(b"a"), claimed.clone()]), "a"),
+            (Effect::Several(vec![claimed.clone(), made(b"b"), made(b"a")]), "ab"),
+            (Effect::Instead(made(b"b")), "b"),
+            (Effect::Instead(claimed), ""),
+        ] {
+            let cause = Cause::Command { name: "xreadgroup", args: args.args(), effect: &effect };
+            let events = events(cause, &notes, Classes::of("KEt"));
+            assert!(events.iter().all(|event| event.name == "xgroup-createconsumer"));
+            let keys: Vec<u8> = events.iter().flat_map(|event| event.key.to_vec()).collect();
+            assert_eq!(String::from_utf8(keys).unwrap(), told, "{effect:?}");
         }
     }
 

@@ -82,7 +82,7 @@ impl Workload {
     pub fn shards(self, prng: &mut Prng) -> u16 {
         match self {
             Workload::Mixed => 1 + prng.below(4) as u16,
-            Workload::Bank => 2 + prng.below(2) as u16,
+            Workload::Bank => 2 + prng.below(3) as u16,
         }
     }
 
