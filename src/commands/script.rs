@@ -178,6 +178,16 @@ pub fn allowed(args: Args<'_>, rights: &Rights) -> Result<&'static Command, Erro
     if !row.takes(args.len()) {
         return Err(Error::err("Wrong number of args calling Redis command from script"));
     }
+    if matches!(row.keys, KeySpec::Streams { .. }) {
+        // Lists and sorted sets just do not wait; streams say that they cannot.
+        let words = args.from(1);
+        let before = words.iter().take_while(|word| !parse::is(word, "STREAMS"));
+        if before.into_iter().any(|word| parse::is(word, "BLOCK")) {
+            let name = row.name;
+            let why = format!("{name} command is not allowed with BLOCK option from scripts");
+            return Err(Error::err_owned(why));
+        }
+    }
     if row.flags.has(Flags::NOSCRIPT) || matches!(row.run, Run::Container) {
         return Err(Error::err("This Redis command is not allowed from script"));
     }

@@ -5,6 +5,7 @@ use mlua::{Lua, MultiValue, Table, Value};
 use crate::script::compile::fail;
 
 type Binary = fn(u32, u32) -> u32;
+type Unary = fn(u32) -> u32;
 
 const FOLDS: [(&str, Binary); 3] =
     [("band", |a, b| a & b), ("bor", |a, b| a | b), ("bxor", |a, b| a ^ b)];
@@ -17,7 +18,7 @@ const SHIFTS: [(&str, Binary); 5] = [
     ("ror", u32::rotate_right),
 ];
 
-const SINGLES: [(&str, fn(u32) -> u32); 3] =
+const SINGLES: [(&str, Unary); 3] =
     [("tobit", |a| a), ("bnot", |a| !a), ("bswap", u32::swap_bytes)];
 
 /// The table, as scripts see it.

@@ -80,7 +80,7 @@ fn write_number(out: &mut Vec<u8>, n: f64) {
 
 fn write_integer(out: &mut Vec<u8>, n: i64) {
     match n {
-        0..=0x7f | -32..=-1 => out.push(n as u8),
+        -32..=0x7f => out.push(n as u8),
         0x80..=0xff => out.extend([0xcc, n as u8]),
         0x100..=0xffff => {
             out.push(0xcd);

@@ -168,10 +168,14 @@ fn write_table(
         reply.raw(&[b"+", spaced(&line.as_bytes()).as_slice(), b"\r\n"].concat());
         return Ok(());
     }
-    match table.raw_get::<Value>("double")? {
-        Value::Number(n) => return Ok(reply.double(n)),
-        Value::Integer(n) => return Ok(reply.double(n as f64)),
-        _ => {}
+    let double = match table.raw_get::<Value>("double")? {
+        Value::Number(n) => Some(n),
+        Value::Integer(n) => Some(n as f64),
+        _ => None,
+    };
+    if let Some(double) = double {
+        reply.double(double);
+        return Ok(());
     }
     if let Value::String(digits) = table.raw_get::<Value>("big_number")? {
         let digits = String::from_utf8_lossy(&spaced(&digits.as_bytes())).into_owned();

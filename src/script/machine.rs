@@ -169,6 +169,10 @@ impl Interpreter {
         watch: Arc<Watch>,
     ) -> Result<Run, Error> {
         let Some((function, _)) = self.compiled.get(&sha) else { return Err(Error::NOSCRIPT) };
+        if self.lua.used_memory() > SCRIPT_MEMORY_MAX / 2 {
+            // Lua 5.1 does not collect when it finds no room: the next script is to have some.
+            let _ = self.lua.gc_collect();
+        }
         let made = || {
             let keys = self.array(keys)?;
             let argv = self.array(argv)?;
@@ -290,6 +294,8 @@ fn ended(said: &[u8], place: Option<Place>, sha: &Sha) -> Error {
     if let Some(place) = place {
         let sha = String::from_utf8_lossy(sha);
         let Place { source, line: number } = place;
+        // Before its first instruction a function is on no line.
+        let number = number.max(1);
         let tail = format!(" script: {sha}, on {source}:{number}.");
         line.extend_from_slice(tail.as_bytes());
     }

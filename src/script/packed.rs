@@ -129,12 +129,17 @@ fn wrong(lua: &Lua, at: usize, name: &str, why: &str) -> mlua::Error {
     fail(lua, &format!("bad argument #{at} to '{name}' ({why})"))
 }
 
+/// What is said of an argument that is not there: `pack` marks its end with a nil.
+fn missing(name: &str) -> &'static str {
+    if name == "pack" { "nil" } else { "no value" }
+}
+
 fn string(lua: &Lua, name: &str, args: &MultiValue, at: usize) -> mlua::Result<Vec<u8>> {
     let value = args.get(at).cloned().unwrap_or(Value::Nil);
     match lua.coerce_string(value)? {
         Some(text) => Ok(text.as_bytes().to_vec()),
         None => {
-            let got = args.get(at).map_or("no value", |value| value.type_name());
+            let got = args.get(at).map_or(missing(name), |value| value.type_name());
             Err(wrong(lua, at + 1, name, &format!("string expected, got {got}")))
         }
     }
@@ -145,7 +150,7 @@ fn number(lua: &Lua, name: &str, args: &MultiValue, at: usize) -> mlua::Result<f
     match lua.coerce_number(value)? {
         Some(number) => Ok(number),
         None => {
-            let got = args.get(at).map_or("no value", |value| value.type_name());
+            let got = args.get(at).map_or(missing(name), |value| value.type_name());
             Err(wrong(lua, at + 1, name, &format!("number expected, got {got}")))
         }
     }
