@@ -28,6 +28,7 @@ pub mod persist;
 pub mod commands;
 
 pub mod router;
+pub mod script;
 pub mod shard;
 
 pub mod server;

@@ -183,6 +183,44 @@ pub const SNAPSHOT_BEHIND: usize = 4 << 20;
 /// Bytes of pre-images that may wait on one shard; above it writers help to encode them.
 pub const PREIMAGE_CAP: usize = 4 << 20;
 
+/// Instructions of a script in one slice: about a millisecond, as often as Redis looks up.
+pub const SCRIPT_SLICE: i32 = 100_000;
+
+/// Bytes that one core's Lua may hold: a value of the largest size, and what is made of it.
+pub const SCRIPT_MEMORY_MAX: usize = 1 << 30;
+
+/// Bytes of one script or of text that a script compiles: the compiler counts in 32 bits.
+pub const SCRIPT_TEXT_MAX: usize = 16 << 20;
+
+/// Bytes of a pattern (string.find and its kin): matching recurs once an item, on a stack of 2 MiB.
+pub const SCRIPT_PATTERN_MAX: usize = 4 << 10;
+
+/// Values that one unpack gives: a C function of Lua has room for 8,000.
+pub const SCRIPT_UNPACK_MAX: usize = 8000;
+
+/// Values that one function of a library gives, which has them on the stack twice.
+pub const SCRIPT_RESULTS_MAX: usize = 3900;
+
+/// Tables within tables that a script's reply may have, on a stack of 2 MiB.
+pub const SCRIPT_REPLY_DEPTH: usize = 500;
+
+/// Tables within tables that cjson reads and writes, whatever a script sets: the default.
+pub const SCRIPT_JSON_DEPTH: usize = 1000;
+
+/// Tables within tables that cmsgpack reads; it writes 16.
+pub const SCRIPT_PACKED_DEPTH: usize = 256;
+
+/// Lines that a script may log between two commands.
+pub const SCRIPT_LOG_LINES: usize = 1000;
+
+/// Scripts that the server keeps, and their bytes: those of a program are some hundreds.
+pub const SCRIPTS_MAX: usize = 1 << 20;
+/// See `SCRIPTS_MAX`.
+pub const SCRIPTS_BYTES_MAX: usize = 1 << 30;
+
+/// Scripts that one core keeps compiled, some 10 KiB each; others are compiled when they run.
+pub const SCRIPTS_COMPILED_MAX: usize = 4096;
+
 // How the bounds depend on each other.
 const _: () = {
     // Spans are 32 bits wide, and count from the start of the request that is being read.

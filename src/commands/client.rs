@@ -473,7 +473,7 @@ fn unpause(_shell: &mut Shell<'_>) -> Result<Ask, Error> {
 /// While only writes are paused: does this command wait?
 pub fn waits_for_writes(session: &Session, command: &Command) -> bool {
     let writes = |command: &Command| {
-        command.flags.has(Flags::WRITE) || matches!(command.name, "publish" | "spublish")
+        command.flags.has(Flags::WRITE) || command.flags.has(Flags::MAY_REPLICATE)
     };
     match &session.queue {
         Some(queue) if command.name == "exec" => {

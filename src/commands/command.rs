@@ -146,6 +146,8 @@ const WORDS: &[(Flags, &str)] = &[
     (Flags::NO_AUTH, "no_auth"),
     (Flags::NO_ASYNC_LOADING, "no_async_loading"),
     (Flags::NO_MULTI, "no_multi"),
+    (Flags::MAY_REPLICATE, "may_replicate"),
+    (Flags::ANY_KEYS, "no_mandatory_keys"),
     // Not of the row: it follows from where the keys are.
     (Flags::NONE, "movablekeys"),
     (Flags::ALLOW_BUSY, "allow_busy"),
@@ -206,6 +208,9 @@ fn write_key_specs(reply: &mut Reply<'_>, row: &Command) {
         if let Search::Unknown(why) = search {
             reply.map(4);
             text(reply, "notes", why);
+        } else if let Some(note) = hints::note(row) {
+            reply.map(4);
+            text(reply, "notes", note);
         } else {
             reply.map(3);
         }

@@ -42,7 +42,7 @@ const OWN: [Command; 21] = [
     row("debug|replicate", -3, ok, docs("Accepted: there is no replica to tell.")),
     row("debug|replybuffer", 4, replybuffer, docs("Accepted: buffers shrink by themselves.")),
     row("debug|set-active-expire", 3, active_expire, docs("0 or 1: removal of expired keys.")),
-    row("debug|set-disable-deny-scripts", 3, ok, docs("Accepted: there are no scripts.")),
+    row("debug|set-disable-deny-scripts", 3, ok, docs("Accepted: nothing changes.")),
     row("debug|set-skip-checksum-validation", 3, ok, docs("Accepted: all sums are checked.")),
     row("debug|sleep", 3, sleep, docs("Stops the server for so many seconds.")),
     row("debug|stringmatch-test", 2, ok, docs("Accepted: patterns have tests of their own.")),

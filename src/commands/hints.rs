@@ -25,6 +25,13 @@ pub fn unknown_keys(command: &Command) -> &'static [&'static str] {
     }
 }
 
+/// Why keys are said to be used as they are, where that is not known.
+pub fn note(command: &Command) -> Option<&'static str> {
+    let scripts = command.flags.has(Flags::ANY_KEYS) && !command.flags.has(Flags::READONLY);
+    scripts
+        .then_some("We cannot tell how the keys will be used so we assume the worst, RW and UPDATE")
+}
+
 /// Tips for clients and proxies.
 pub fn tips(command: &Command) -> &'static [&'static str] {
     listed(TIPS, command.name).unwrap_or_default()
@@ -165,6 +172,8 @@ const ACCESS: Lists = &[
     (&["RO access", "RO access", "OW update"], "sort"),
     (&["RO access", "RO access"], "sort_ro"),
     // Bitmaps and HyperLogLogs.
+    (&["RW access update"], "eval evalsha"),
+    (&["RO access"], "eval_ro evalsha_ro"),
     (&["RO access"], "bitcount bitfield_ro bitpos getbit"),
     (&["RW access update"], "setbit"),
     (&["RW access update variable_flags"], "bitfield"),
@@ -186,7 +195,7 @@ const ACCESS: Lists = &[
 const TIPS: Lists = &[
     (
         &["request_policy:all_shards", "response_policy:all_succeeded"],
-        "ping flushall flushdb function|flush memory|purge",
+        "ping flushall flushdb function|flush memory|purge script|flush script|load",
     ),
     (&["request_policy:all_shards", "response_policy:agg_sum"], "dbsize"),
     (&["request_policy:all_shards", "response_policy:agg_min"], "wait"),

@@ -40,6 +40,7 @@ pub mod redact;
 pub mod remake;
 pub mod row;
 pub mod scan;
+pub mod script;
 pub mod session;
 pub mod set;
 pub mod set_algebra;

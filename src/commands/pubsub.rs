@@ -33,7 +33,8 @@ const SUBS: &[Command] = &[
     row("pubsub|shardnumsub", -2, ASK, shardnumsub, docs("7.0.0", "The same of shards'.")),
 ];
 
-const PUBLISH: &[Flags] = &[Flags::PUBSUB, Flags::LOADING, Flags::STALE, Flags::FAST];
+const PUBLISH: &[Flags] =
+    &[Flags::PUBSUB, Flags::LOADING, Flags::STALE, Flags::FAST, Flags::MAY_REPLICATE];
 const LISTEN: &[Flags] = &[Flags::PUBSUB, Flags::NOSCRIPT, Flags::LOADING, Flags::STALE];
 const ASK: &[Flags] = &[Flags::PUBSUB, Flags::LOADING, Flags::STALE];
 const HELP: &[Flags] = &[Flags::LOADING, Flags::STALE];

@@ -5,6 +5,7 @@ use crate::base::time::Millis;
 use crate::commands::backup::Verb;
 use crate::commands::client::{ClientFilter, KillForm, Paused, Unblock};
 use crate::commands::pubsub::{Change, Question, Scope, Subscriptions};
+use crate::commands::script::Eval;
 use crate::commands::spec::Command;
 use crate::commands::tracking::Tracked;
 use crate::config::Config;
@@ -208,6 +209,17 @@ pub enum Ask {
         /// What must not have changed.
         watched: Vec<Watched>,
     },
+
+    /// Runs a script and answers what it returns.
+    Eval(Box<Eval>),
+    /// Keeps a script: its name.
+    ScriptLoad(Vec<u8>),
+    /// An array: which scripts of these names are kept.
+    ScriptExists(Vec<Vec<u8>>),
+    /// Forgets all scripts, then `+OK`.
+    ScriptFlush,
+    /// Ends the script that runs, then `+OK`.
+    ScriptKill,
 
     /// The session's own line: `client::write_lines`, verbatim.
     ClientInfo,

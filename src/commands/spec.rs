@@ -154,6 +154,11 @@ impl Flags {
     /// About channels and their subscribers.
     pub const PUBSUB: Flags = Flags(1 << 19);
 
+    /// Reaches others though it writes no key (PUBLISH, EVAL): not in scripts that only read.
+    pub const MAY_REPLICATE: Flags = Flags(1 << 20);
+    /// It may have keys, or none.
+    pub const ANY_KEYS: Flags = Flags(1 << 21);
+
     /// All the given flags.
     pub const fn of(flags: &[Flags]) -> Flags {
         let mut all = Flags::NONE;

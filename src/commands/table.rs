@@ -9,9 +9,9 @@ use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
     absent, admin, backup, bitfield, bitmap, client, command, connection, database, debugging,
     dump, expire, geo, geo_search, hash, hash_random, hyperloglog, key, lcs, list, list_move,
-    list_wait, object, pubsub, scan, set, set_algebra, set_random, sort, stream, stream_claim,
-    stream_group, stream_info, stream_read, string, string_number, string_range, transaction, zset,
-    zset_algebra, zset_pop, zset_range, zset_wait,
+    list_wait, object, pubsub, scan, script, set, set_algebra, set_random, sort, stream,
+    stream_claim, stream_group, stream_info, stream_read, string, string_number, string_range,
+    transaction, zset, zset_algebra, zset_pop, zset_range, zset_wait,
 };
 use crate::resp::args::Args;
 use crate::resp::error::Error;
@@ -57,6 +57,7 @@ pub const COMMANDS: &[&[Command]] = &[
     command::ROWS,
     transaction::ROWS,
     pubsub::ROWS,
+    script::ROWS,
     admin::ROWS,
     backup::ROWS,
     debugging::ROWS,

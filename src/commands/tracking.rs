@@ -1,7 +1,7 @@
 //! CLIENT TRACKING: what a session has asked for, and the messages about stale copies. MONITOR,
 //! which shows commands.
 
-use crate::base::ids::ShardId;
+use crate::base::ids::{Db, ShardId};
 use crate::commands::order::{Keeps, Tracker};
 use crate::commands::parse::{self, choice};
 use crate::commands::pubsub::Scope;
@@ -319,15 +319,9 @@ pub fn is_shown(session: &Session, command: &Command) -> bool {
 }
 
 /// The line of one command, its arguments quoted, cut after `most` bytes of each.
-pub fn monitor_line(session: &Session, args: Args<'_>, micros: u64, most: usize) -> Vec<u8> {
-    let mut line = format!(
-        "+{}.{:06} [{} {}]",
-        micros / 1_000_000,
-        micros % 1_000_000,
-        session.db.0,
-        session.peer
-    )
-    .into_bytes();
+pub fn monitor_line((db, peer): (Db, &str), args: Args<'_>, micros: u64, most: usize) -> Vec<u8> {
+    let mut line = format!("+{}.{:06} [{} {}]", micros / 1_000_000, micros % 1_000_000, db.0, peer)
+        .into_bytes();
     for word in redact::shown(args) {
         line.extend_from_slice(b" \"");
         quote(&mut line, word.get(..most).unwrap_or(word));
@@ -416,7 +410,7 @@ mod tests {
     fn monitor_quotes_what_is_not_text() {
         let session = Session { peer: "1.2.3.4:5".into(), ..Session::default() };
         let args = OwnedArgs::of(&[b"set", b"a\n\"\\", b"\x01\xff"]);
-        let line = monitor_line(&session, args.args(), 1_000_007, 100);
+        let line = monitor_line((session.db, &session.peer), args.args(), 1_000_007, 100);
         let expected = "+1.000007 [0 1.2.3.4:5] \"set\" \"a\\n\\\"\\\\\" \"\\x01\\xff\"\r\n";
         assert_eq!(String::from_utf8(line).unwrap(), expected);
     }

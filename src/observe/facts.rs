@@ -6,6 +6,8 @@ use crate::observe::counters::Counters;
 /// Everything that INFO tells.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// Scripts.
+    pub scripts: ScriptFacts,
     /// Section `server`.
     pub server: ServerFacts,
     /// Section `clients`.
@@ -316,4 +318,15 @@ pub struct DbFacts {
     pub expires: u64,
     /// Their mean time to live, in milliseconds.
     pub avg_ttl: u64,
+}
+
+/// What scripts take.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ScriptFacts {
+    /// Texts that are kept.
+    pub kept: u64,
+    /// Their bytes.
+    pub texts: u64,
+    /// Bytes that the interpreters of all cores hold.
+    pub lua: u64,
 }

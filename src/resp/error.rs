@@ -130,6 +130,28 @@ impl Error {
     /// How many keys follow, and fewer came.
     pub const NUMKEYS_MANY: Error = text("ERR Number of keys can't be greater than number of args");
 
+    /// EVALSHA of a script that is not kept.
+    pub const NOSCRIPT: Error = text("NOSCRIPT No matching script. Please use EVAL.");
+    /// EVAL: fewer keys than none.
+    pub const SCRIPT_KEYS_NEGATIVE: Error = text("ERR Number of keys can't be negative");
+    /// A script that does not say that memory does not matter.
+    pub const SCRIPT_OOM: Error = text(
+        "OOM allow-oom flag is not set on the script, can not run it when used memory > \
+         'maxmemory'",
+    );
+    /// A script runs for too long.
+    pub const BUSY: Error = text(
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    );
+    /// SCRIPT KILL, and none runs.
+    pub const NOTBUSY: Error = text("NOTBUSY No scripts in execution right now.");
+    /// SCRIPT KILL of one that has written.
+    pub const UNKILLABLE: Error = text(
+        "UNKILLABLE Sorry the script already executed write commands against the dataset. You \
+         can either wait the script termination or kill the server in a hard way using the \
+         SHUTDOWN NOSAVE command.",
+    );
+
     /// MULTI in MULTI.
     pub const NESTED_MULTI: Error = text("ERR MULTI calls can not be nested");
     /// WATCH in MULTI.
@@ -270,6 +292,19 @@ impl Error {
     /// `ERR ` and a text that was put together.
     pub fn err_owned(text: String) -> Error {
         Error::Text(Cow::Owned(format!("ERR {text}")))
+    }
+
+    /// A script that may write, while writes are refused with `why`.
+    pub fn blocked_script(why: &Error) -> Error {
+        let tail = "Writable scripts are blocked. Use 'no-writes' flag for read only scripts.";
+        if *why == Error::MISCONF_SNAPSHOT {
+            let head = "MISCONF Redis is configured to save RDB snapshots, but it's currently \
+                unable to persist to disk.";
+            return Error::Text(Cow::Owned(format!("{head} {tail}")));
+        }
+        let head = "MISCONF Redis is configured to persist data to AOF, but it's currently unable \
+            to persist to disk.";
+        Error::Text(Cow::Owned(format!("{head} {tail} AOF error: {why}")))
     }
 
     /// A command's name that is not in the table; the first arguments are repeated.

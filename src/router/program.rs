@@ -80,6 +80,8 @@ pub struct Program {
     pub replies: usize,
     /// Whose it is, if that session tracks.
     pub tracker: Option<Tracker>,
+    /// It is made while it runs (a script): when its steps are done, it asks for more.
+    pub open: bool,
 }
 
 impl Answer {
@@ -117,6 +119,34 @@ impl Program {
         program
     }
 
+    /// A program that is made while it runs: it may use any key of any shard.
+    pub fn open(watched: Vec<Watched>, shards: u16) -> Program {
+        let mut program = Program::new(Vec::new(), watched, ShardId(0), shards);
+        for shard in (0..shards).map(ShardId) {
+            program.needs.entry(shard).or_default().whole = true;
+        }
+        program.open = true;
+        program
+    }
+
+    /// The next command of an open program; what came before it is forgotten.
+    pub fn go_on(&mut self, item: Item, me: ShardId, shards: u16) {
+        self.begin_again();
+        self.add(item, me, shards);
+    }
+
+    /// The same, on a shard that is known.
+    pub fn go_on_at(&mut self, shard: ShardId, item: Item) {
+        self.begin_again();
+        self.add_one(shard, item);
+    }
+
+    fn begin_again(&mut self) {
+        self.stages.clear();
+        self.answers.clear();
+        self.replies = 0;
+    }
+
     fn add(&mut self, item: Item, me: ShardId, shards: u16) {
         match route(item.command, item.args.args(), me, shards) {
             Route::Session => {}
@@ -128,6 +158,10 @@ impl Program {
     }
 
     fn need(&mut self, shard: ShardId, db: Db, key: &[u8]) {
+        if self.open {
+            // Every shard is claimed whole.
+            return;
+        }
         self.needs.entry(shard).or_default().keys.push((db, key.to_vec()));
     }
 
@@ -153,9 +187,11 @@ impl Program {
             table::keys(item.command, args).map(|at| args.at(at).to_vec()).collect();
         // A command over the whole shard (DBSIZE with one shard, SCAN) has no key to name.
         let whole = keys.is_empty();
-        let needs = self.needs.entry(shard).or_default();
-        needs.whole |= whole;
-        needs.keys.extend(keys.into_iter().map(|key| (item.db, key)));
+        if !self.open {
+            let needs = self.needs.entry(shard).or_default();
+            needs.whole |= whole;
+            needs.keys.extend(keys.into_iter().map(|key| (item.db, key)));
+        }
         let reply = self.number();
         self.share(shard).push((reply, item));
         self.answers.push(Answer::of(vec![reply], Merge::Same));

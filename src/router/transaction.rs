@@ -10,6 +10,10 @@
 //!             +---------------------> Done <----------------------------------------+
 //! ```
 //!
+//! The program of a script is *open*: it is made while it runs. Its transaction claims every shard
+//! whole; when its steps are done it says `Ask`, and is told by `go_on` or `close` what comes next.
+//! Of its shards those commit that it has used, the others are only let go.
+//!
 //! *Isolation*: two-phase locking; a shard's locks are given up when its last part has been
 //! applied, which is after every lock was granted. *No deadlock*: shards are claimed in ascending
 //! order.
@@ -48,6 +52,8 @@ pub enum Action {
     EnterGate,
     /// Leave the epoch gate.
     LeaveGate,
+    /// The steps of an open program are done: `go_on` or `close`.
+    Ask,
     /// It is over.
     Done(Verdict),
 }
@@ -69,6 +75,7 @@ enum State {
     Entering,
     Checking,
     Running,
+    Asking,
     Exporting,
     LookingUp,
     Gathering,
@@ -76,6 +83,15 @@ enum State {
     Acknowledging,
     Leaving,
     Done,
+}
+
+/// Whether an open program has called a command that writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrote {
+    /// It has.
+    Something,
+    /// It has only read.
+    Nothing,
 }
 
 /// The commands by whose rows a gathered change is written back.
@@ -105,6 +121,10 @@ pub struct Transaction {
     waiting: usize,
     /// Participants that were granted their claim.
     claimed: Vec<ShardId>,
+    /// Those that have been given something to do.
+    used: Vec<ShardId>,
+    /// Those that commit, once they have been told to.
+    committing: Vec<ShardId>,
     /// Participants that have said Safe (or Refused) since the commit.
     safe: usize,
     /// Participants that have said Acknowledged (or Refused) at the end.
@@ -142,6 +162,8 @@ impl Transaction {
             put_back: None,
             waiting: 0,
             claimed: Vec::new(),
+            used: Vec::new(),
+            committing: Vec::new(),
             safe: 0,
             acknowledged: 0,
             committed: false,
@@ -166,6 +188,48 @@ impl Transaction {
         actions
     }
 
+    /// The next command of an open program, and the protocol of its reply.
+    pub fn go_on(&mut self, item: Item, proto: Proto, me: ShardId, shards: u16) -> Vec<Action> {
+        self.program.go_on(item, me, shards);
+        self.went_on(proto)
+    }
+
+    /// The same, on a shard that is known.
+    pub fn go_on_at(&mut self, shard: ShardId, item: Item, proto: Proto) -> Vec<Action> {
+        self.program.go_on_at(shard, item);
+        self.went_on(proto)
+    }
+
+    fn went_on(&mut self, proto: Proto) -> Vec<Action> {
+        assert_eq!(self.state, State::Asking, "an open program is told when it asks");
+        self.proto = proto;
+        self.replies = vec![Vec::new(); self.program.replies];
+        self.put_back = None;
+        self.stage = 0;
+        let mut actions = Vec::new();
+        self.run_stage(&mut actions);
+        actions
+    }
+
+    /// Nothing comes after what an open program has done.
+    pub fn close(&mut self, wrote: Wrote) -> Vec<Action> {
+        assert_eq!(self.state, State::Asking, "an open program is told when it asks");
+        self.program.writes &= wrote == Wrote::Something;
+        let mut actions = Vec::new();
+        self.leave(&mut actions);
+        actions
+    }
+
+    /// The numbered replies to the last command of an open program.
+    pub fn replies(&self) -> &[Vec<u8>] {
+        &self.replies
+    }
+
+    /// The claims are granted: this is the time of all that follows.
+    pub fn set_time(&mut self, now: Millis) {
+        self.now = now;
+    }
+
     /// Takes note of an event; what is to be done next.
     pub fn on(&mut self, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -180,8 +244,12 @@ impl Transaction {
         actions
     }
 
-    fn send(&self, shard: ShardId, order: Order, actions: &mut Vec<Action>) {
+    fn send(&mut self, shard: ShardId, order: Order, actions: &mut Vec<Action>) {
         let tracker = self.program.tracker;
+        let uses = matches!(order, Order::Run { .. } | Order::Export(_) | Order::Check(_));
+        if uses && !self.used.contains(&shard) {
+            self.used.push(shard);
+        }
         actions.push(Action::Send(shard, Step { tx: self.id, now: self.now, tracker, order }));
     }
 
@@ -215,14 +283,14 @@ impl Transaction {
         }
         self.state = State::Checking;
         self.waiting = self.program.watched.len();
-        for (shard, watched) in &self.program.watched {
-            self.send(*shard, Order::Check(watched.clone()), actions);
+        for (shard, watched) in self.program.watched.clone() {
+            self.send(shard, Order::Check(watched), actions);
         }
     }
 
     /// Is the step to come the last one, and one that all participants take part in?
     fn finish_with(&self, stage: usize) -> Option<Finish> {
-        if stage + 1 != self.program.stages.len() {
+        if self.program.open || stage + 1 != self.program.stages.len() {
             return None;
         }
         match self.program.stages.get(stage) {
@@ -242,24 +310,38 @@ impl Transaction {
             false => Voice::Loud,
         };
         match self.program.stages.get(self.stage) {
+            None if self.program.open => {
+                self.state = State::Asking;
+                actions.push(Action::Ask);
+            }
             None => self.leave(actions),
             Some(Stage::Run(shares)) => {
+                let shares = shares.clone();
                 self.state = State::Running;
                 self.waiting = shares.len();
-                self.committed = matches!(finish, Some(Finish::Write(_)));
+                self.commits(&finish);
                 for (shard, items) in shares {
-                    let (items, finish) = (items.clone(), finish.clone());
+                    let finish = finish.clone();
                     let (proto, voice) = (self.proto, self.voice);
-                    self.send(*shard, Order::Run { items, proto, voice, finish }, actions);
+                    self.send(shard, Order::Run { items, proto, voice, finish }, actions);
                 }
             }
             Some(Stage::Gather { keys, .. }) => {
+                let keys = keys.clone();
                 self.state = State::Exporting;
                 self.waiting = keys.len();
                 for (shard, keys) in keys {
-                    self.send(*shard, Order::Export(keys.clone()), actions);
+                    self.send(shard, Order::Export(keys), actions);
                 }
             }
+        }
+    }
+
+    /// Takes note of who is told to commit, if anybody is.
+    fn commits(&mut self, finish: &Option<Finish>) {
+        self.committed = matches!(finish, Some(Finish::Write(_)));
+        if let Some(Finish::Write(shards)) = finish {
+            self.committing = shards.clone();
         }
     }
 
@@ -268,10 +350,17 @@ impl Transaction {
         self.waiting = self.claimed.len();
         // What was refused or found changed has applied nothing: there is nothing to commit.
         let nothing = self.changed || self.refused.is_some();
-        let finish = if nothing { Finish::Read } else { self.finish() };
-        self.committed = matches!(finish, Finish::Write(_));
-        for shard in &self.claimed {
-            self.send(*shard, Order::Leave(finish.clone()), actions);
+        let finish = match (nothing, self.program.open) {
+            (true, _) => Finish::Read,
+            (false, false) => self.finish(),
+            (false, true) if self.program.writes => Finish::Write(self.used.clone()),
+            (false, true) => Finish::Read,
+        };
+        self.commits(&Some(finish.clone()));
+        for shard in self.claimed.clone() {
+            let takes_part = !self.committed || self.committing.contains(&shard);
+            let finish = if takes_part { finish.clone() } else { Finish::Read };
+            self.send(shard, Order::Leave(finish), actions);
         }
         if self.waiting == 0 {
             self.applied(actions);
@@ -353,7 +442,8 @@ impl Transaction {
             Some(Stage::Gather { home, item, lookups: Some(_), .. }) if !self.looked_up => {
                 self.state = State::LookingUp;
                 let order = Order::LookUp { item: item.clone(), world: self.world.clone() };
-                self.send(*home, order, actions);
+                let home = *home;
+                self.send(home, order, actions);
             }
             _ => self.gather(actions),
         }
@@ -394,7 +484,8 @@ impl Transaction {
         let world = std::mem::take(&mut self.world);
         let keys = keys.values().flatten().cloned().collect();
         let order = Order::Gather { item: item.clone(), proto: self.proto, keys, world };
-        self.send(*home, order, actions);
+        let home = *home;
+        self.send(home, order, actions);
     }
 
     /// The changes of a gathered command become one more step, on the owners.
@@ -436,7 +527,7 @@ impl Transaction {
             return;
         }
         if self.committed {
-            if self.safe < self.claimed.len() {
+            if self.safe < self.committing.len() {
                 return;
             }
             if self.refused.is_some() {
@@ -444,8 +535,8 @@ impl Transaction {
                 self.done(actions);
                 return;
             }
-            for shard in &self.claimed {
-                self.send(*shard, Order::Settle, actions);
+            for shard in self.committing.clone() {
+                self.send(shard, Order::Settle, actions);
             }
         }
         self.state = State::Acknowledging;

@@ -165,6 +165,9 @@ impl Connection {
             self.monitor(OwnedArgs::of(&[b"exec"]).args());
         }
         let proto = self.client.session.borrow().proto;
+        if queue.iter().any(|queued| queued.command.flags.has(Flags::ANY_KEYS)) {
+            return self.exec_with_scripts(queue, watched).await;
+        }
         let items = self.items_of(&queue);
         let (me, shards) = (self.core.id, self.core.shards);
         let tracker = queue.first().and_then(|queued| self.track_command(queued.command));
@@ -231,7 +234,7 @@ impl Connection {
     }
 
     /// Runs a session command of the queue; what it asks for, if anything.
-    fn session_part(
+    pub(in crate::server) fn session_part(
         &self,
         queued: &Queued,
         out: &mut Vec<u8>,

@@ -11,7 +11,7 @@ use crate::commands::backup::{Verb, write_status};
 use crate::commands::client::{self, ClientFilter, KillForm};
 use crate::commands::object;
 use crate::commands::pubsub::Change;
-use crate::commands::session::{Ask, IfBusy, Watched};
+use crate::commands::session::{Ask, IfBusy, LastSnapshot, Shutdown, Watched};
 use crate::observe::graph;
 use crate::observe::info::choose;
 use crate::observe::slowlog;
@@ -78,6 +78,11 @@ impl Connection {
                 let done = settings::rewrite(&self.core);
                 self.ok_or(done);
             }
+            ask @ (Ask::Eval(_)
+            | Ask::ScriptLoad(_)
+            | Ask::ScriptExists(_)
+            | Ask::ScriptFlush
+            | Ask::ScriptKill) => self.answer_script(ask).await,
             ask => return self.answer_operator(ask).await,
         }
         Asked::Go
@@ -96,6 +101,7 @@ impl Connection {
             Ask::Backup(verb) => self.backup(verb).await,
             Ask::Wait { millis } => return Asked::Wait(millis),
             Ask::WaitAof { local, millis } => self.wait_aof(local, millis).await,
+            Ask::Shutdown(options) if self.must_wait(options) => self.error(&Error::BUSY),
             Ask::Shutdown(options) => {
                 if shutdown::shutdown(&self.core, options).await.is_err() {
                     self.error(&Error::SHUTDOWN_FAILED);
@@ -253,6 +259,12 @@ impl Connection {
     pub(in crate::server) fn write(&mut self, work: impl FnOnce(&mut Reply<'_>)) {
         let proto = self.client.session.borrow().proto;
         work(&mut Reply::new(&mut self.pipeline.out, proto));
+    }
+
+    /// While a script runs for too long, nothing is saved.
+    fn must_wait(&self, options: Shutdown) -> bool {
+        let threshold = self.core.settings.borrow().config.busy_reply_threshold;
+        options.save != LastSnapshot::No && self.is_busy(threshold)
     }
 
     fn ok_or(&mut self, done: Result<(), Error>) {

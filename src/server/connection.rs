@@ -58,7 +58,7 @@ pub struct Connection {
     /// The command that has to wait for keys now.
     blocked: Option<(Item, Patience)>,
     /// The data was larger than maxmemory when this batch began, and nothing may be evicted.
-    full: bool,
+    pub(in crate::server) full: bool,
 }
 
 /// What a command leaves to be awaited.
@@ -340,6 +340,11 @@ impl Connection {
     fn admit(&self, session: &Session, command: &Command) -> Result<(), Error> {
         if self.core.shared.is_loading() && !command.flags.has(Flags::LOADING) {
             return Err(Error::LOADING);
+        }
+        if !command.flags.has(Flags::ALLOW_BUSY)
+            && self.is_busy(self.settings.config.busy_reply_threshold)
+        {
+            return Err(Error::BUSY);
         }
         if self.full && transaction::needs_memory(session, command) {
             return Err(Error::OOM);

@@ -33,6 +33,7 @@ use crate::server::mesh::{Answer, Port, ticket};
 use crate::server::meter::Meter;
 use crate::server::requests::Requests;
 use crate::server::saver::Saver;
+use crate::server::scripts::Scripting;
 use crate::server::sealing::Sealing;
 use crate::server::settings;
 use crate::server::shared::{Settings, Shared};
@@ -138,6 +139,8 @@ pub struct Core {
     pub settings: RefCell<Settings>,
     /// Connections of this core.
     pub clients: Clients,
+    /// Its Lua.
+    pub scripting: Scripting,
     /// It has lately told other cores what nobody answers.
     pub spreading: Cell<bool>,
     /// What its connections are subscribed to.
@@ -208,6 +211,7 @@ impl Core {
             shared,
             settings: RefCell::new(settings),
             clients: Clients::default(),
+            scripting: Scripting::default(),
             channels: RefCell::default(),
             spreading: Cell::new(false),
             calls: Calls::default(),

@@ -13,8 +13,8 @@ use crate::observe::counters::Counters;
 use crate::observe::events::Events;
 use crate::observe::facts::{
     ClientFacts, CpuFacts, DbFacts, EndedFacts, Facts, LoadingFacts, LogFacts, LogState,
-    MemoryFacts, PersistenceFacts, Purpose, RunningFacts, ServerFacts, ShardFacts, SnapshotFacts,
-    StatsFacts,
+    MemoryFacts, PersistenceFacts, Purpose, RunningFacts, ScriptFacts, ServerFacts, ShardFacts,
+    SnapshotFacts, StatsFacts,
 };
 use crate::server::core::Core;
 use crate::server::saver::Saving;
@@ -49,6 +49,7 @@ pub async fn gather(core: &Rc<Core>) -> Facts {
     let mut counters = Counters::default();
     views.iter().for_each(|view| counters.merge(&view.counters));
     Facts {
+        scripts: scripts(core),
         server: server(core),
         clients: ClientFacts {
             connected: core.shared.clients.load(Ordering::Relaxed),
@@ -72,6 +73,12 @@ pub async fn gather(core: &Rc<Core>) -> Facts {
             false => Vec::new(),
         },
     }
+}
+
+fn scripts(core: &Rc<Core>) -> ScriptFacts {
+    let scripts = &core.shared.scripts;
+    let (kept, texts) = scripts.kept();
+    ScriptFacts { kept: kept as u64, texts: texts as u64, lua: scripts.memory() as u64 }
 }
 
 fn view(core: &Rc<Core>) -> View {

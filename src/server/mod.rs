@@ -38,6 +38,8 @@ pub mod retain;
 pub mod rewrite;
 pub mod ring;
 pub mod saver;
+pub mod scripting;
+pub mod scripts;
 pub mod sealing;
 pub mod settings;
 pub mod shared;

@@ -12,6 +12,7 @@ use crate::commands::session::Facts;
 use crate::config::Config;
 use crate::resp::error::Error;
 use crate::server::epochs::Epochs;
+use crate::server::scripts::Scripts;
 use crate::shard::upkeep::Supply;
 
 /// The settings in force, as one core keeps them.
@@ -46,6 +47,8 @@ pub struct Shared {
     pub memory_peak: AtomicU64,
     /// How far loading is.
     pub loaded: Loaded,
+    /// Scripts: their texts, and those that run.
+    pub scripts: Scripts,
     loading: AtomicBool,
     /// When the last round of syncs began that has proven everything before it, in microseconds
     /// since the start.
@@ -108,6 +111,7 @@ impl Shared {
             delayed_syncs: AtomicU64::new(0),
             memory_peak: AtomicU64::new(0),
             loaded: Loaded::default(),
+            scripts: Scripts::default(),
             loading: AtomicBool::new(true),
             proven: AtomicU64::new(0),
             durable: (0..shards).map(|_| AtomicU64::new(0)).collect(),

@@ -5,14 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::base::ids::ShardId;
+use crate::base::ids::{Db, ShardId};
 use crate::commands::events::{Classes, Event};
 use crate::commands::order::Tracker;
 use crate::commands::pubsub::Scope;
 use crate::commands::spec::Command;
 use crate::commands::tracking::{self, Target, Tracked};
 use crate::limits::{MONITOR_LINE_MAX, NEWS_WAITING_MAX};
-use crate::resp::args::Args;
+use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
 use crate::server::clients::Client;
 use crate::server::connection::Connection;
@@ -192,11 +192,27 @@ impl Connection {
     /// Shows a command to MONITOR.
     #[cold]
     pub(in crate::server) fn monitor(&self, args: Args<'_>) {
-        let line = {
+        let (db, peer) = {
             let session = self.client.session.borrow();
-            let micros = crate::server::clock::wall_micros();
-            tracking::monitor_line(&session, args, micros, MONITOR_LINE_MAX)
+            (session.db, session.peer.clone())
         };
+        self.monitor_as(db, &peer, args);
+    }
+
+    /// Shows a script, or a command that it calls in a database.
+    pub(in crate::server) fn show_to_monitors(&self, args: &OwnedArgs, within: Option<Db>) {
+        if self.core.shared.monitors.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        match within {
+            Some(db) => self.monitor_as(db, "lua", args.args()),
+            None => self.monitor(args.args()),
+        }
+    }
+
+    fn monitor_as(&self, db: Db, peer: &str, args: Args<'_>) {
+        let micros = crate::server::clock::wall_micros();
+        let line = tracking::monitor_line((db, peer), args, micros, MONITOR_LINE_MAX);
         let line: Arc<[u8]> = line.into();
         for shard in (0..self.core.shards).map(ShardId).filter(|shard| *shard != self.core.id) {
             let line = Arc::clone(&line);

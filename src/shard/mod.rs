@@ -12,6 +12,7 @@ pub mod locks;
 pub mod news;
 pub mod orders;
 pub mod restore;
+pub mod scripted;
 #[expect(clippy::module_inception, reason = "the architecture names it so")]
 pub mod shard;
 pub mod tracking;

@@ -6,7 +6,10 @@
 
 use crate::base::ids::{Db, Lsn, ShardId, TxId};
 use crate::base::mutant::Mutant;
+use crate::base::time::Millis;
+use crate::commands::call::Effect;
 use crate::commands::order::{Finish, Item, Order, Outcome, Step, Tracker, Voice};
+use crate::commands::spec::KeySpec;
 use crate::resp::error::Error;
 use crate::resp::reply::Proto;
 use crate::shard::execute::Request;
@@ -23,7 +26,11 @@ pub struct Part {
     effects: Group,
     /// Keys to be marked with the lsn of the commit.
     touched: Vec<(Db, Vec<u8>)>,
+    /// It has the whole keyspace: the time that it sees stands still from its first command on.
     whole: bool,
+    now: Option<Millis>,
+    /// It has changed keys that no argument names: all are to be marked.
+    all: bool,
     /// The latest effect that its reads have looked at.
     observed: Lsn,
 }
@@ -71,7 +78,9 @@ impl Shard {
                 Carried::Answer(Outcome::Checked { unchanged })
             }
             Order::Run { items, proto, voice, finish } => {
+                let later = self.stand_still(tx);
                 let replies = self.run_share(tx, items, (proto, step.tracker, voice));
+                self.now = later;
                 let outcome = Outcome::Ran(replies);
                 match finish {
                     None => Carried::Answer(outcome),
@@ -79,7 +88,9 @@ impl Shard {
                 }
             }
             Order::Export(keys) => {
+                let later = self.stand_still(tx);
                 let world = self.export(&keys);
+                self.now = later;
                 self.note_observed(tx);
                 Carried::Answer(Outcome::Exported(world))
             }
@@ -106,12 +117,23 @@ impl Shard {
         let alone = writes && !Mutant::ManyWriters.is_on();
         let claim = if alone { claim.to_write() } else { claim };
         let ticket = self.locks.enter(claim);
-        let part = Part { ticket, effects: Vec::new(), touched: keys, whole, observed: Lsn(0) };
+        let (now, all) = (None, false);
+        let (effects, observed) = (Vec::new(), Lsn(0));
+        let part = Part { ticket, effects, touched: keys, whole, now, all, observed };
         self.parts.insert(tx, part);
         match self.locks.granted(ticket) {
             true => Carried::Answer(Outcome::Granted),
             false => Carried::Queued(ticket),
         }
+    }
+
+    /// Sets the clock to what a transaction with the whole keyspace has seen first; what it was.
+    fn stand_still(&mut self, tx: TxId) -> Millis {
+        let later = self.now;
+        if let Some(part) = self.parts.get_mut(&tx).filter(|part| part.whole) {
+            self.now = *part.now.get_or_insert(later);
+        }
+        later
     }
 
     fn note_observed(&mut self, tx: TxId) {
@@ -137,6 +159,11 @@ impl Shard {
             };
             self.note_observed(tx);
             if let Some(part) = self.parts.get_mut(&tx) {
+                if part.whole && effect != Effect::Nothing {
+                    let keys = Request::of(&item, proto).keys();
+                    part.touched.extend(keys.map(|(db, key)| (db, key.to_vec())));
+                    part.all |= matches!(item.command.keys, KeySpec::None);
+                }
                 note(&mut part.effects, effect, item.args.args(), item.db);
             }
             replies.push((number, out));
@@ -163,7 +190,7 @@ impl Shard {
         self.changes += part.effects.len() as u64;
         let lsn = self.journal.append_transaction(tx, participants, &part.effects);
         if !Mutant::Unmarked.is_on() {
-            self.mark(part.touched.iter().map(|(db, key)| (*db, &key[..])), part.whole);
+            self.mark(part.touched.iter().map(|(db, key)| (*db, &key[..])), part.all);
         }
         self.gate.hold(lsn, tx);
         lsn.max(part.observed)

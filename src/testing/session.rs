@@ -62,6 +62,7 @@ impl Machine {
                 }
                 Action::LeaveGate => self.epochs.inside -= 1,
                 Action::Done(verdict) => self.end(op, verdict),
+                Action::Ask => unreachable!("no simulated session runs a script"),
             }
         }
     }

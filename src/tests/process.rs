@@ -22,6 +22,8 @@ mod pubsub;
 mod redis_files;
 #[path = "process/restore.rs"]
 mod restore;
+#[path = "process/scripting.rs"]
+mod scripting;
 #[path = "process/shards.rs"]
 mod shards;
 #[path = "process/tools.rs"]

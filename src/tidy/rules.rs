@@ -28,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("commands", &["keyspace", "types", "resp", "observe", "config", "base", "limits"]),
     ("shard", &["commands", "keyspace", "persist", "types", "resp", "observe", "base", "limits"]),
     ("router", &["commands", "resp", "observe", "base", "limits"]),
+    ("script", &["commands", "resp", "observe", "base", "limits"]),
     ("server", BELOW_SERVER),
     ("testing", BELOW_SERVER),
     ("bin", &["server", "testing", "persist", "shard", "config", "base", "limits"]),
@@ -35,8 +36,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 const BELOW_SERVER: &[&str] = &[
-    "shard", "router", "commands", "keyspace", "persist", "types", "resp", "config", "observe",
-    "base", "limits",
+    "shard", "router", "script", "commands", "keyspace", "persist", "types", "resp", "config",
+    "observe", "base", "limits",
 ];
 
 /// What only the shell knows: everything else is a function of its arguments.

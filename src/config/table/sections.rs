@@ -216,11 +216,10 @@ const CLIENTS: &[Setting] = &[
         at!(tracking_table_max_keys),
         "Keys that are remembered for clients with CLIENT TRACKING. 0: no limit.",
     ),
-    Setting::new("busy-reply-threshold", Number(0, ANY), "5000")
-        .live()
-        .alias("lua-time-limit")
-        .inert("there are no scripts yet")
-        .is(at!(busy_reply_threshold), "Milliseconds after which a script may be killed."),
+    Setting::new("busy-reply-threshold", Number(0, ANY), "5000").live().alias("lua-time-limit").is(
+        at!(busy_reply_threshold),
+        "Milliseconds after which other clients are told that a script runs. 0: never.",
+    ),
 ];
 
 const OBSERVATION: &[Setting] = &[

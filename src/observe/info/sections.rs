@@ -58,6 +58,26 @@ pub(super) fn clients(facts: &Facts, out: &mut Lines) {
     out.line("total_blocking_keys_on_nokey", 0);
 }
 
+/// What the interpreters and the texts of scripts take.
+fn scripts(facts: &Facts, out: &mut Lines) {
+    let (kept, texts, lua) = (facts.scripts.kept, facts.scripts.texts, facts.scripts.lua);
+    out.line("used_memory_lua", lua);
+    out.line("used_memory_vm_eval", lua);
+    out.line("used_memory_lua_human", human(lua));
+    out.line("used_memory_scripts_eval", texts);
+    out.line("number_of_cached_scripts", kept);
+    out.constants(&[
+        ("number_of_functions", "0"),
+        ("number_of_libraries", "0"),
+        ("used_memory_vm_functions", "0"),
+    ]);
+    out.line("used_memory_vm_total", lua);
+    out.line("used_memory_vm_total_human", human(lua));
+    out.line("used_memory_functions", 0);
+    out.line("used_memory_scripts", texts);
+    out.line("used_memory_scripts_human", human(texts));
+}
+
 /// Section `memory`.
 pub(super) fn memory(facts: &Facts, out: &mut Lines) {
     let memory = &facts.memory;
@@ -76,21 +96,7 @@ pub(super) fn memory(facts: &Facts, out: &mut Lines) {
     out.line("allocator_active", memory.rss);
     out.line("allocator_resident", memory.rss);
     out.bytes("total_system_memory", memory.total_system);
-    out.constants(&[
-        ("used_memory_lua", "0"),
-        ("used_memory_vm_eval", "0"),
-        ("used_memory_lua_human", "0B"),
-        ("used_memory_scripts_eval", "0"),
-        ("number_of_cached_scripts", "0"),
-        ("number_of_functions", "0"),
-        ("number_of_libraries", "0"),
-        ("used_memory_vm_functions", "0"),
-        ("used_memory_vm_total", "0"),
-        ("used_memory_vm_total_human", "0B"),
-        ("used_memory_functions", "0"),
-        ("used_memory_scripts", "0"),
-        ("used_memory_scripts_human", "0B"),
-    ]);
+    scripts(facts, out);
     out.line("maxmemory", memory.max);
     out.line("maxmemory_human", human(memory.max));
     out.line("maxmemory_policy", memory.policy);

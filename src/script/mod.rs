@@ -1,0 +1,18 @@
+//! Lua 5.1 for scripts: an interpreter of one core, and runs of it that stop at every command.
+
+mod bit;
+mod cjson;
+mod cmsgpack;
+mod compile;
+mod convert;
+pub mod library;
+pub mod machine;
+mod number;
+mod packed;
+mod random;
+mod raw;
+mod redis;
+pub mod source;
+#[cfg(test)]
+mod tests;
+pub mod watch;

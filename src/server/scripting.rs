@@ -1,0 +1,503 @@
+//! EVAL: a script of a session, from its text to its reply. The script stops at every command
+//! (script/machine.rs); here the command is run and its reply brought back.
+//!
+//! With one shard the script has that shard to itself and its commands run in place. With several
+//! it is an open transaction (router/transaction.rs) that has claimed all of them, since nothing
+//! says beforehand which keys it will use. Either way its effects are logged as one.
+
+use std::time::{Duration, Instant};
+
+use crate::base::ids::{Db, Lsn};
+use crate::commands::order::{Item, Tracker};
+use crate::commands::script::{Eval, May, Rights, allowed};
+use crate::commands::session::{Ask, Queued, Watched};
+use crate::commands::spec::{Command, Flags, Run};
+use crate::resp::args::OwnedArgs;
+use crate::resp::error::Error;
+use crate::resp::reply::{Proto, Reply, is_error};
+use crate::router::plan::{Route, global_cursor, local_cursor, route};
+use crate::router::program::Program;
+use crate::router::transaction::{Verdict, Wrote};
+use crate::script::machine::{Counted, Input, Run as Machine, Step};
+use crate::script::source::{Declared, Sha};
+use crate::server::connection::Connection;
+use crate::server::log;
+use crate::server::scripts::Running;
+use crate::server::tally;
+use crate::server::transact::{Coordinator, Turn, enter_gate};
+use crate::shard::execute::Request;
+use crate::shard::locks::{Claim, Ticket};
+use crate::shard::scripted::Open;
+use crate::shard::shard::Writes;
+
+/// Where the commands of scripts run.
+pub(in crate::server) struct Ground {
+    place: Place,
+    tracker: Option<Tracker>,
+    wrote: Wrote,
+}
+
+enum Place {
+    /// On the own shard, the only one.
+    Here(Open, Ticket),
+    /// On all shards.
+    Across(Box<Coordinator>),
+}
+
+/// How the way to the ground ended, if it did not lead there.
+pub(in crate::server) enum Barred {
+    /// A watched key has changed.
+    Changed,
+    /// The log is broken.
+    Refused(Error),
+}
+
+/// A script that is known, and what it may do.
+struct Ready {
+    sha: Sha,
+    rights: Rights,
+}
+
+impl Connection {
+    /// What scripting commands ask for.
+    pub(in crate::server) async fn answer_script(&mut self, ask: Ask) {
+        let scripts = &self.core.shared.scripts;
+        match ask {
+            Ask::Eval(eval) => self.eval(*eval).await,
+            Ask::ScriptLoad(text) => {
+                let seed = || self.core.shard.borrow_mut().dice();
+                match self.core.scripting.load(&text, scripts, seed) {
+                    Ok(sha) => self.write(|reply| reply.bulk(&sha)),
+                    Err(error) => self.error(&error),
+                }
+            }
+            Ask::ScriptExists(names) => {
+                let known: Vec<bool> = names.iter().map(|name| scripts.has(name)).collect();
+                self.write(|reply| {
+                    reply.array(known.len());
+                    known.iter().for_each(|known| reply.integer(i64::from(*known)));
+                });
+            }
+            Ask::ScriptFlush => {
+                scripts.flush();
+                self.write(|reply| reply.ok());
+            }
+            Ask::ScriptKill => match scripts.kill() {
+                Ok(()) => self.write(|reply| reply.ok()),
+                Err(error) => self.error(&error),
+            },
+            _ => unreachable!("answered elsewhere"),
+        }
+    }
+
+    async fn eval(&mut self, eval: Eval) {
+        self.show_to_monitors(&eval.args, None);
+        let ready = match self.make_ready(&eval) {
+            Ok(ready) => ready,
+            Err(error) => return self.error(&error),
+        };
+        let row = crate::commands::table::find(eval.args.args().at(0));
+        let tracker = row.and_then(|row| self.track_command(row));
+        let mut ground = match self.enter_ground(Vec::new(), tracker, &ready.rights).await {
+            Ok(ground) => ground,
+            Err(Barred::Changed) => unreachable!("nothing was watched"),
+            Err(Barred::Refused(error)) => return self.error(&error),
+        };
+        let (reply, counted) = self.run_script(&mut ground, &eval, ready).await;
+        let start = self.pipeline.out.len();
+        match self.leave_ground(ground).await {
+            Err(error) => self.error(&error),
+            Ok(requires) => {
+                self.pipeline.out.extend_from_slice(&reply);
+                self.owe(start, requires);
+                if is_error(&reply) && counted == Counted::No {
+                    self.count_error(start);
+                }
+            }
+        }
+    }
+
+    /// Finds the script and decides what it may do.
+    fn make_ready(&self, eval: &Eval) -> Result<Ready, Error> {
+        let seed = || self.core.shard.borrow_mut().dice();
+        let scripts = &self.core.shared.scripts;
+        let (sha, declared) = self.core.scripting.prepare(eval, scripts, seed)?;
+        let refused = match &self.core.shard.borrow().writes {
+            Writes::Refused(error) => Some(error.clone()),
+            Writes::Allowed => None,
+        };
+        let may = match declared {
+            Some(Declared { no_writes: true, .. }) => May::Read,
+            _ => eval.may,
+        };
+        let full = self.full && declared.is_none_or(|declared| !declared.allow_oom);
+        let rights = Rights { may, full, refused, wrote: false };
+        if declared.is_some() {
+            admit(declared, eval, &rights)?;
+        }
+        Ok(Ready { sha, rights })
+    }
+
+    /// Makes the way free for scripts: claims what they may use.
+    pub(in crate::server) async fn enter_ground(
+        &mut self,
+        watched: Vec<Watched>,
+        tracker: Option<Tracker>,
+        rights: &Rights,
+    ) -> Result<Ground, Barred> {
+        let wrote = Wrote::Nothing;
+        if self.core.shards > 1 {
+            let mut program = Program::open(watched, self.core.shards);
+            program.writes = rights.may == May::Write && rights.refused.is_none();
+            program.tracker = tracker;
+            let mut coordinator =
+                Box::new(Coordinator::begin(&self.core, self.call, Proto::Two, program));
+            return match coordinator.turn().await {
+                Turn::Asks => {
+                    coordinator.set_time();
+                    Ok(Ground { place: Place::Across(coordinator), tracker, wrote })
+                }
+                Turn::Done(Verdict::Refused(error)) => Err(Barred::Refused(error)),
+                Turn::Done(_) => Err(Barred::Changed),
+            };
+        }
+        let ticket = self.core.line_up(Claim::whole()).await;
+        enter_gate(&self.core).await;
+        self.core.clock.start_turn();
+        match self.core.run(|shard| shard.open(&watched)) {
+            Some(open) => Ok(Ground { place: Place::Here(open, ticket), tracker, wrote }),
+            None => {
+                self.core.shared.epochs.leave();
+                self.core.step_aside(ticket);
+                Err(Barred::Changed)
+            }
+        }
+    }
+
+    /// Logs what was done and gives the keys up; what a reply depends on, on the own shard.
+    pub(in crate::server) async fn leave_ground(&mut self, ground: Ground) -> Result<Lsn, Error> {
+        match ground.place {
+            Place::Here(open, ticket) => {
+                let requires = self.core.run(|shard| shard.close(open));
+                self.core.shared.epochs.leave();
+                self.core.step_aside(ticket);
+                Ok(requires)
+            }
+            Place::Across(coordinator) => match coordinator.close(ground.wrote).await {
+                Verdict::Refused(error) => Err(error),
+                _ => Ok(Lsn(0)),
+            },
+        }
+    }
+
+    /// Runs a script from its beginning to its end, and encodes what comes of it.
+    async fn run_script(
+        &mut self,
+        ground: &mut Ground,
+        eval: &Eval,
+        ready: Ready,
+    ) -> (Vec<u8>, Counted) {
+        let core = std::rc::Rc::clone(&self.core);
+        let scripts = &core.shared.scripts;
+        let entry = scripts.begin();
+        let running = std::sync::Arc::clone(&entry.running);
+        let proto = self.client.session.borrow().proto;
+        let begun = self.lua(|lua| {
+            lua.run(ready.sha, eval.tables(), proto, std::sync::Arc::clone(&running.watch))
+        });
+        let mut run = match begun.and_then(|begun| begun) {
+            Ok(run) => run,
+            Err(error) => return (encoded(&error), Counted::No),
+        };
+        let mut rights = Rights { wrote: ground.wrote == Wrote::Something, ..ready.rights };
+        let mut db = self.client.session.borrow().db;
+        let mut reply: Option<Vec<u8>> = None;
+        loop {
+            match self.resume(&mut run, reply.take()) {
+                Step::Call(args, spoken) => {
+                    reply = Some(match allowed(args.args(), &rights) {
+                        Err(error) => self.rejected(&error),
+                        Ok(row) => {
+                            rights.wrote |= note_write(row, &running, ground);
+                            self.call_from_script(ground, (row, args), &mut db, spoken).await
+                        }
+                    });
+                }
+                Step::Pause => {
+                    self.core.pauses.rest().await;
+                    self.core.clock.start_turn();
+                }
+                Step::Done(reply, counted) => return (self.ended(reply), counted),
+                Step::Failed(error, counted) => return (self.ended(encoded(&error)), counted),
+            }
+        }
+    }
+
+    fn lua<T>(
+        &self,
+        work: impl FnOnce(&mut crate::script::machine::Interpreter) -> T,
+    ) -> Result<T, Error> {
+        self.core.scripting.with(|| self.core.shard.borrow_mut().dice(), work)
+    }
+
+    fn resume(&self, run: &mut Machine, reply: Option<Vec<u8>>) -> Step {
+        let resumed = self.lua(|lua| {
+            let input = reply.as_deref().map_or(Input::Go, Input::Reply);
+            (lua.resume(run, input), lua.take_lines())
+        });
+        match resumed {
+            Err(error) => Step::Failed(error, Counted::No),
+            Ok((step, lines)) => {
+                for (level, line) in lines {
+                    let level = match level {
+                        0 => log::Level::Debug,
+                        1 => log::Level::Verbose,
+                        2 => log::Level::Notice,
+                        _ => log::Level::Warning,
+                    };
+                    log::line(level, &String::from_utf8_lossy(&line));
+                }
+                step
+            }
+        }
+    }
+
+    fn ended(&self, reply: Vec<u8>) -> Vec<u8> {
+        self.core.scripting.ran(self.core.id, &self.core.shared.scripts);
+        reply
+    }
+
+    /// A command that a script may not call.
+    fn rejected(&self, error: &Error) -> Vec<u8> {
+        let line = encoded(error);
+        self.core.shard.borrow_mut().counters.error(&tally::error_line(&line));
+        line
+    }
+
+    /// Runs a command of a script.
+    async fn call_from_script(
+        &mut self,
+        ground: &mut Ground,
+        (row, args): (&'static Command, OwnedArgs),
+        db: &mut Db,
+        proto: Proto,
+    ) -> Vec<u8> {
+        self.show_to_monitors(&args, Some(*db));
+        let began = Instant::now();
+        let item = Item { command: row, args, db: *db };
+        let reply = match row.run {
+            Run::Keys(_) => self.call_on_ground(ground, &item, proto).await,
+            _ => self.call_on_session(&item, db, proto).await,
+        };
+        self.count_in_script(&item, began, &reply);
+        reply
+    }
+
+    /// Runs a command over keys where scripts run.
+    pub(in crate::server) async fn call_on_ground(
+        &mut self,
+        ground: &mut Ground,
+        item: &Item,
+        proto: Proto,
+    ) -> Vec<u8> {
+        if item.command.flags.has(Flags::WRITE) {
+            ground.wrote = Wrote::Something;
+        }
+        match &mut ground.place {
+            Place::Here(open, _) => {
+                let request = Request { tracker: ground.tracker, ..Request::of(item, proto) };
+                let mut out = Vec::new();
+                self.core.shard.borrow_mut().run_open(open, request, &mut out);
+                out
+            }
+            Place::Across(coordinator) => {
+                let (me, shards) = (self.core.id, self.core.shards);
+                let Route::Cursor(shard) = route(item.command, item.args.args(), me, shards) else {
+                    return coordinator.call(item.clone(), proto).await;
+                };
+                // The shard counts for itself; what the script sees names the shard too.
+                let mut args = OwnedArgs::default();
+                for (at, arg) in item.args.args().iter().enumerate() {
+                    match local_cursor(arg).filter(|_| at == 1) {
+                        Some(local) => args.push(local.to_string().as_bytes()),
+                        None => args.push(arg),
+                    }
+                }
+                let mut part =
+                    coordinator.call_on(shard, Item { args, ..item.clone() }, proto).await;
+                globalize(&mut part, proto, |local| global_cursor(local, shard, shards));
+                part
+            }
+        }
+    }
+
+    /// Runs a command of the session: the script has a database and a protocol of its own.
+    async fn call_on_session(&mut self, item: &Item, db: &mut Db, proto: Proto) -> Vec<u8> {
+        let own = {
+            let mut session = self.client.session.borrow_mut();
+            let own = (session.db, session.proto);
+            (session.db, session.proto) = (*db, proto);
+            own
+        };
+        let queued = Queued { command: item.command, args: item.args.clone() };
+        let mut reply = Vec::new();
+        let ask = self.session_part(&queued, &mut reply);
+        if let Some(ask) = ask {
+            let start = self.pipeline.out.len();
+            // No command that a script may call asks for another script.
+            Box::pin(self.answer_in_exec(ask)).await;
+            reply.extend_from_slice(self.pipeline.out.get(start..).unwrap_or_default());
+            self.pipeline.out.truncate(start);
+        }
+        let mut session = self.client.session.borrow_mut();
+        *db = session.db;
+        (session.db, session.proto) = own;
+        reply
+    }
+
+    fn count_in_script(&self, item: &Item, began: Instant, reply: &[u8]) {
+        let nanos = began.elapsed().as_nanos() as u64;
+        let counters = &mut self.core.shard.borrow_mut().counters;
+        if is_error(reply) {
+            counters.error(&tally::error_line(reply));
+        }
+        // What takes long within a script is the script's.
+        let _ =
+            tally::count_waited(item.command, nanos, counters, tally::outcome(reply), &self.timing);
+    }
+
+    /// Runs a script that MULTI has queued, on the ground of the whole transaction.
+    pub(in crate::server) async fn eval_in_exec(
+        &mut self,
+        ground: &mut Ground,
+        eval: Eval,
+    ) -> Vec<u8> {
+        match self.make_ready(&eval) {
+            Err(error) => encoded(&error),
+            // An error is counted with the command that it answers.
+            Ok(ready) => self.run_script(ground, &eval, ready).await.0,
+        }
+    }
+
+    /// EXEC of a queue with scripts: all of it on one ground.
+    pub(in crate::server) async fn exec_with_scripts(
+        &mut self,
+        queue: Vec<Queued>,
+        watched: Vec<Watched>,
+    ) {
+        let proto = self.client.session.borrow().proto;
+        let tracker = queue.first().and_then(|queued| self.track_command(queued.command));
+        // EXEC itself has been admitted.
+        let rights = Rights { may: May::Write, full: false, refused: None, wrote: false };
+        let entered = self.enter_ground(watched.clone(), tracker, &rights).await;
+        let mut ground = match entered {
+            Ok(ground) => ground,
+            Err(barred) => {
+                self.unwatch(watched).await;
+                return match barred {
+                    Barred::Changed => self.write(|reply| reply.null_array()),
+                    Barred::Refused(error) => self.error(&error),
+                };
+            }
+        };
+        if queue.iter().any(|queued| queued.command.flags.has(Flags::PUBSUB)) {
+            self.take_mail();
+        }
+        let start = self.pipeline.out.len();
+        let mut whole = Vec::new();
+        Reply::new(&mut whole, proto).array(queue.len());
+        for queued in queue {
+            let began = Instant::now();
+            let reply = self.queued_on_ground(&mut ground, &queued, proto).await;
+            let db = self.client.session.borrow().db;
+            let item = Item { command: queued.command, args: queued.args, db };
+            self.count_in_script(&item, began, &reply);
+            whole.extend_from_slice(&reply);
+        }
+        match self.leave_ground(ground).await {
+            Err(error) => self.error(&error),
+            Ok(requires) => {
+                self.pipeline.out.extend_from_slice(&whole);
+                self.owe(start, requires);
+            }
+        }
+        self.unwatch(watched).await;
+    }
+
+    async fn queued_on_ground(
+        &mut self,
+        ground: &mut Ground,
+        queued: &Queued,
+        proto: Proto,
+    ) -> Vec<u8> {
+        if let Run::Keys(_) = queued.command.run {
+            let db = self.client.session.borrow().db;
+            let item = Item { command: queued.command, args: queued.args.clone(), db };
+            return self.call_on_ground(ground, &item, proto).await;
+        }
+        let mut reply = Vec::new();
+        match self.session_part(queued, &mut reply) {
+            None => {}
+            Some(Ask::Eval(eval)) => return self.eval_in_exec(ground, *eval).await,
+            Some(ask) => {
+                let start = self.pipeline.out.len();
+                // No other command that is queued asks for a script.
+                Box::pin(self.answer_in_exec(ask)).await;
+                reply.extend_from_slice(self.pipeline.out.get(start..).unwrap_or_default());
+                self.pipeline.out.truncate(start);
+            }
+        }
+        reply
+    }
+
+    /// Does a script run for so long that others are told so?
+    pub(in crate::server) fn is_busy(&self, millis: u64) -> bool {
+        self.core.shared.scripts.is_busy(Duration::from_millis(millis))
+    }
+}
+
+/// A script that declares itself is refused at its start, not at its first command.
+fn admit(declared: Option<Declared>, eval: &Eval, rights: &Rights) -> Result<(), Error> {
+    let writes = declared.is_some_and(|declared| !declared.no_writes);
+    if writes && let Some(error) = &rights.refused {
+        return Err(Error::blocked_script(error));
+    }
+    if writes && eval.may == May::Read {
+        let why = "Can not execute a script with write flag using *_ro command.";
+        return Err(Error::err(why));
+    }
+    if writes && rights.full {
+        return Err(Error::SCRIPT_OOM);
+    }
+    Ok(())
+}
+
+/// The script is about to call this: does it write?
+fn note_write(row: &Command, running: &Running, ground: &mut Ground) -> bool {
+    let writes = row.flags.has(Flags::WRITE);
+    if writes {
+        running.watch.write();
+        ground.wrote = Wrote::Something;
+    }
+    writes
+}
+
+fn encoded(error: &Error) -> Vec<u8> {
+    let mut line = Vec::new();
+    Reply::new(&mut line, Proto::Two).error(error);
+    line
+}
+
+/// Replaces the cursor in the reply of SCAN.
+fn globalize(reply: &mut Vec<u8>, proto: Proto, global: impl FnOnce(u64) -> u64) {
+    let Some(rest) = reply.strip_prefix(b"*2\r\n$") else { return };
+    let Some(line) = memchr::memchr(b'\n', rest) else { return };
+    let digits = rest.get(line + 1..).unwrap_or_default();
+    let Some(end) = memchr::memchr(b'\r', digits) else { return };
+    let local = digits.get(..end).and_then(local_cursor).unwrap_or_default();
+    let tail = digits.get(end + 2..).unwrap_or_default();
+    let mut whole = b"*2\r\n".to_vec();
+    Reply::new(&mut whole, proto).bulk(global(local).to_string().as_bytes());
+    whole.extend_from_slice(tail);
+    *reply = whole;
+}
