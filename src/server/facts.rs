@@ -75,6 +75,7 @@ pub async fn gather(core: &Rc<Core>) -> Facts {
 }
 
 fn view(core: &Rc<Core>) -> View {
+    core.shard.borrow_mut().count_fields();
     let shard = core.shard.borrow();
     let memory = shard.keys.memory();
     let databases = (0..shard.keys.databases()).map(Db);
