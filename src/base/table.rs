@@ -191,7 +191,7 @@ impl<X> Table<X> {
         }
         if let Some(deadline) = meta.deadline {
             self.deadlines += 1;
-            self.lower_soonest(segment, deadline);
+            self.lower(segment, deadline);
         }
         let mut place = Place { hash, segment, at: 0 };
         place.at = self.segment_mut(place).insert(hash, key, value, meta);
@@ -221,7 +221,7 @@ impl<X> Table<X> {
         self.deadlines -= usize::from(self.meta(place).deadline.is_some());
         if let Some(deadline) = meta.deadline {
             self.deadlines += 1;
-            self.lower_soonest(place.segment, deadline);
+            self.lower(place.segment, deadline);
         }
         let segment = self.segment_mut(place);
         let before = segment.garbage();
@@ -338,23 +338,6 @@ impl<X> Table<X> {
         Some(Place { hash: self.hasher.hash(segment.key(at)), segment: number, at })
     }
 
-    /// The first segment from number `from` on, looking at `count` of them, which may have a
-    /// deadline before `now`.
-    pub fn due(&self, from: usize, count: usize, now: u64) -> Option<usize> {
-        let window = self.soonest.get(from..)?;
-        window.iter().take(count).position(|&soonest| soonest < now).map(|n| from + n)
-    }
-
-    /// Makes the bound that `due` looks at exact.
-    pub fn refresh_soonest(&mut self, number: usize) {
-        let Some(segment) = self.segments.get(number) else { return };
-        let deadlines = segment.places().filter_map(|at| segment.meta(at).deadline);
-        let soonest = deadlines.min().unwrap_or(u64::MAX);
-        if let Some(slot) = self.soonest.get_mut(number) {
-            *slot = soonest;
-        }
-    }
-
     /// Takes one segment away for good and gives `each` its out-of-line values; for a table that
     /// is being taken down bit by bit. False when nothing is left.
     pub fn dismantle(&mut self, each: impl FnMut(X)) -> bool {
@@ -434,12 +417,6 @@ impl<X> Table<X> {
         })
     }
 
-    fn lower_soonest(&mut self, segment: u32, deadline: u64) {
-        if let Some(soonest) = self.soonest.get_mut(segment as usize) {
-            *soonest = deadline.min(*soonest);
-        }
-    }
-
     fn split(&mut self, number: u32) {
         let hasher = self.hasher.clone();
         let upper = self.resize(number, |segment| {
@@ -462,13 +439,13 @@ impl<X> Table<X> {
         self.footprint += upper.footprint();
         self.garbage += upper.garbage();
         self.segments.push(upper);
-        self.soonest.push(u64::MAX);
-        if self.soonest.get(number as usize).is_some_and(|&soonest| soonest != u64::MAX) {
-            self.refresh_soonest(number as usize);
-            self.refresh_soonest(new as usize);
-        }
+        // What bounds a segment bounds both its halves, until somebody looks.
+        let bound = self.soonest.get(number as usize).copied().unwrap_or(u64::MAX);
+        self.soonest.push(bound);
     }
 }
+
+mod deadlines;
 
 #[cfg(test)]
 mod tests;

@@ -75,10 +75,13 @@ pub fn put_value(digest: &mut Digest, keys: &mut Keyspace, db: Db, key: &[u8]) {
         }
         Kind::Hash => {
             if let Ok(Some(hash)) = keys.hash(db, key) {
-                hash.for_each(|field, value| {
+                hash.for_each_until(|field, value, deadline| {
                     let mut pair = Digest::default();
                     pair.chain(field);
                     pair.chain(value);
+                    if deadline.is_some() {
+                        pair.add(b"!!hexpire!!");
+                    }
                     digest.add(&pair.0);
                 });
             }

@@ -9,7 +9,7 @@ use crate::commands::remake::{Made, Remake, distinct};
 use crate::commands::row::{WRITE_OOM, row};
 use crate::commands::spec::{Command, Docs, Flags, Run};
 use crate::commands::table;
-use crate::keyspace::keyspace::Keyspace;
+use crate::keyspace::keyspace::{Fields, Keyspace};
 use crate::persist::rdb::payload::{self, BadPayload};
 use crate::persist::rdb::value_writer::ValueWriter;
 use crate::resp::args::{Args, OwnedArgs};
@@ -87,15 +87,31 @@ pub fn put_value(out: &mut Vec<u8>, keys: &mut Keyspace, db: Db, key: &[u8]) -> 
         }
         Some(Kind::Hash) => {
             if let Ok(Some(hash)) = keys.hash(db, key) {
-                let mut writer = ValueWriter::hash(out, hash.len());
-                hash.for_each(|field, value| {
-                    writer.text(field);
-                    writer.text(value);
-                });
+                put_hash(out, hash);
             }
         }
     }
     true
+}
+
+/// The type and the value of a hash; another type if a field has a deadline.
+fn put_hash(out: &mut Vec<u8>, hash: Fields<'_>) {
+    let (mut count, mut soonest) = (0, None::<u64>);
+    hash.for_each_until(|_, _, at| {
+        count += 1;
+        soonest = [soonest, at].into_iter().flatten().min();
+    });
+    let mut writer = match soonest {
+        None => ValueWriter::hash(out, count),
+        Some(moment) => ValueWriter::timed_hash(out, moment, count),
+    };
+    hash.for_each_until(|field, value, at| {
+        if let Some(moment) = soonest {
+            writer.deadline(moment, at);
+        }
+        writer.text(field);
+        writer.text(value);
+    });
 }
 
 fn dump(call: &mut Call<'_>) -> Result<Effect, Error> {

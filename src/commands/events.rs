@@ -79,7 +79,13 @@ pub fn events(cause: Cause<'_>, notes: &[Note], wanted: Classes) -> Vec<Event> {
         Cause::Command { name, args, effect } => (name, args, Some(effect)),
         Cause::Expiry | Cause::Eviction => ("", Args::new(&[], &[]), None),
     };
-    let own = event_of(command, args);
+    let own = match event_of(command, args) {
+        // A deadline that has come already removes fields.
+        Some((b'h', "hexpire")) if leaves(effect, b"HDEL") => Some((b'h', "hdel")),
+        Some((b'h', "hexpire")) if leaves(effect, b"HPERSIST") => Some((b'h', "hpersist")),
+        Some((b'h', "hset")) if leaves(effect, b"HDEL") => Some((b'h', "hdel")),
+        own => own,
+    };
     let mut told: Option<&Note> = None;
     for note in ordered(command, args, notes) {
         let same_key = |earlier: &Note| earlier.db == note.db && earlier.key == note.key;
@@ -88,6 +94,7 @@ pub fn events(cause: Cause<'_>, notes: &[Note], wanted: Classes) -> Vec<Event> {
             Touch::Missed if reads(command) => add(b'm', "keymiss", note),
             Touch::Missed => {}
             Touch::Expired => add(b'x', "expired", note),
+            Touch::FieldsExpired => add(b'h', "hexpired", note),
             Touch::Deadline => add(b'g', "expire", note),
             Touch::Persisted => add(b'g', "persist", note),
             Touch::Whole => {}
@@ -100,6 +107,9 @@ pub fn events(cause: Cause<'_>, notes: &[Note], wanted: Classes) -> Vec<Event> {
                 }
                 if matches!(command, "set" | "setex" | "psetex") && has_deadline(effect) {
                     add(b'g', "expire", note);
+                }
+                if command == "hsetex" && leaves(effect, b"HPEXPIREAT") {
+                    add(b'h', "hexpire", note);
                 }
             }
             Touch::Removed if matches!(command, "rename" | "renamenx") => {
@@ -187,6 +197,16 @@ fn made_consumer(effect: Option<&Effect>, key: &[u8]) -> bool {
     }
 }
 
+/// Is this the last command that is logged?
+fn leaves(effect: Option<&Effect>, name: &[u8]) -> bool {
+    let last = match effect {
+        Some(Effect::Instead(args)) => Some(args),
+        Some(Effect::Several(commands)) => commands.last(),
+        _ => None,
+    };
+    last.is_some_and(|args| args.args().at(0) == name)
+}
+
 /// Does one of the arguments say this word?
 fn says(args: Args<'_>, word: &[u8]) -> bool {
     args.iter().skip(1).any(|arg| arg.eq_ignore_ascii_case(word))
@@ -213,7 +233,11 @@ const EVENTS: &[(u8, &str)] = &[
          incr=incrby decr=incrby incrby decrby=incrby incrbyfloat setbit bitfield=setbit \
          bitop=set pfadd pfmerge=pfadd",
     ),
-    (b'h', "hset hmset=hset hsetnx=hset hsetex=hset hincrby hincrbyfloat hdel hgetdel=hdel"),
+    (
+        b'h',
+        "hset hmset=hset hsetnx=hset hsetex=hset hincrby hincrbyfloat hdel hgetdel=hdel hexpire \
+         hpexpire=hexpire hexpireat=hexpire hpexpireat=hexpire hgetex=hexpire hpersist",
+    ),
     (
         b'l',
         "lpush lpushx=lpush rpush rpushx=rpush linsert lset ltrim lrem lpop blpop=lpop rpop \
@@ -232,11 +256,7 @@ const EVENTS: &[(u8, &str)] = &[
          xgroup|destroy=xgroup-destroy xgroup|createconsumer=xgroup-createconsumer \
          xgroup|delconsumer=xgroup-delconsumer",
     ),
-    (
-        b'g',
-        "restore copy=copy_to rename=rename_to renamenx=rename_to move=move_to hexpire \
-         hpexpire=hexpire hexpireat=hexpire hpexpireat=hexpire hpersist",
-    ),
+    (b'g', "restore copy=copy_to rename=rename_to renamenx=rename_to move=move_to"),
 ];
 
 fn listed(command: &str) -> Option<(u8, &'static str)> {
@@ -271,12 +291,16 @@ mod tests {
                     "expired" => Touch::Expired,
                     "deadline" => Touch::Deadline,
                     "missed" => Touch::Missed,
+                    "fields" => Touch::FieldsExpired,
                     other => panic!("{other}"),
                 };
                 Note { db: Db(0), key: key.as_bytes().into(), touch }
             })
             .collect();
         let effect = match name {
+            "hpexpire" if line.contains(" 0 ") => {
+                Effect::Instead(OwnedArgs::of(&[b"HDEL", b"h", b"f"]))
+            }
             "setex" => Effect::Instead(OwnedArgs::of(&[b"SET", b"a", b"1", b"PXAT", b"9"])),
             _ => Effect::AsSent,
         };
@@ -296,6 +320,10 @@ mod tests {
             ("setex", "setex a 9 1 > wrote a > $:set a, g:expire a"),
             ("del", "del a b > removed a, removed b > g:del a, g:del b"),
             ("hdel", "hdel h f > wrote h, emptied h > h:hdel h, g:del h"),
+            ("hpexpire", "hpexpire h 9 fields 1 f > wrote h > h:hexpire h"),
+            ("hpexpire", "hpexpire h 0 fields 1 f > wrote h, emptied h > h:hdel h, g:del h"),
+            ("hpersist", "hpersist h fields 1 f > wrote h > h:hpersist h"),
+            ("hset", "hset h f v > fields h, emptied h > h:hexpired h, g:del h"),
             ("spop", "spop s 9 > removed s > s:spop s, g:del s"),
             ("sinterstore", "sinterstore d a b > removed d > g:del d"),
             ("expire", "expire a 9 > deadline a > g:expire a"),

@@ -2,10 +2,12 @@
 
 use crate::base::extended::Extended;
 use crate::commands::call::{Call, Effect};
+use crate::commands::hash_expire::live_until;
 use crate::commands::parse::{cursor, float, float_sum, integer};
 use crate::commands::row::{READ_FAST, WRITE_FAST, WRITE_OOM_FAST, row};
 use crate::commands::scan::{Options, Scanned, reply_page};
 use crate::commands::spec::{Command, Docs, Flags};
+use crate::keyspace::keyspace::Was;
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
 use crate::resp::reply::Reply;
@@ -100,11 +102,15 @@ fn set_fields(call: &mut Call<'_>, name: &str) -> Result<i64, Error> {
 fn hsetnx(call: &mut Call<'_>) -> Result<Effect, Error> {
     let (key, field, value) = (call.args.at(1), call.args.at(2), call.args.at(3));
     let missing = call.keys.hash(call.db, key)?.is_none_or(|hash| hash.get(field).is_none());
-    if missing {
-        call.keys.hash_or_new(call.db, key)?.set(field, value);
-    }
     call.reply.integer(i64::from(missing));
-    Ok(if missing { Effect::AsSent } else { Effect::Nothing })
+    if !missing {
+        return Ok(Effect::Nothing);
+    }
+    let mut hash = call.keys.hash_or_new(call.db, key)?;
+    let dead = hash.is_dead(field);
+    hash.set(field, value);
+    // In a replay nothing has died: there the field would be.
+    Ok(if dead { set_to(key, field, value) } else { Effect::AsSent })
 }
 
 fn hget(call: &mut Call<'_>) -> Result<Effect, Error> {
@@ -130,14 +136,17 @@ fn hmget(call: &mut Call<'_>) -> Result<Effect, Error> {
 }
 
 fn hdel(call: &mut Call<'_>) -> Result<Effect, Error> {
-    let mut count = 0;
+    let (mut count, mut removed) = (0, false);
     if let Some(mut hash) = call.keys.hash_mut(call.db, call.args.at(1))? {
         for field in call.args.from(2).iter() {
-            count += i64::from(hash.remove(field));
+            // What has died goes too, and is not counted.
+            let was = hash.remove(field);
+            removed |= was != Was::Absent;
+            count += i64::from(was == Was::Alive);
         }
     }
     call.reply.integer(count);
-    Ok(if count > 0 { Effect::AsSent } else { Effect::Nothing })
+    Ok(if removed { Effect::AsSent } else { Effect::Nothing })
 }
 
 fn hexists(call: &mut Call<'_>) -> Result<Effect, Error> {
@@ -162,7 +171,7 @@ fn hstrlen(call: &mut Call<'_>) -> Result<Effect, Error> {
 
 fn hgetall(call: &mut Call<'_>) -> Result<Effect, Error> {
     let hash = call.keys.hash(call.db, call.args.at(1))?;
-    call.reply.map(hash.map_or(0, |hash| hash.len()));
+    call.reply.map(hash.map_or(0, |hash| hash.count()));
     if let Some(hash) = hash {
         hash.for_each(|field, value| {
             call.reply.bulk(field);
@@ -186,7 +195,7 @@ fn list(
     part: for<'p> fn(&'p [u8], &'p [u8]) -> &'p [u8],
 ) -> Result<Effect, Error> {
     let hash = call.keys.hash(call.db, call.args.at(1))?;
-    call.reply.array(hash.map_or(0, |hash| hash.len()));
+    call.reply.array(hash.map_or(0, |hash| hash.count()));
     if let Some(hash) = hash {
         hash.for_each(|field, value| call.reply.bulk(part(field, value)));
     }
@@ -202,9 +211,12 @@ fn hincrby(call: &mut Call<'_>) -> Result<Effect, Error> {
     };
     let new = old.checked_add(amount).ok_or(Error::OVERFLOW)?;
     let mut digits = itoa::Buffer::new();
-    call.keys.hash_or_new(call.db, key)?.set(field, digits.format(new).as_bytes());
+    let digits = digits.format(new).as_bytes();
+    let mut hash = call.keys.hash_or_new(call.db, key)?;
+    let dead = hash.is_dead(field);
+    hash.set_keeping(field, digits);
     call.reply.integer(new);
-    Ok(Effect::AsSent)
+    Ok(if dead { set_to(key, field, digits) } else { Effect::AsSent })
 }
 
 fn hincrbyfloat(call: &mut Call<'_>) -> Result<Effect, Error> {
@@ -218,9 +230,18 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Result<Effect, Error> {
         Some(value) => float(&value).map_err(|_| Error::HASH_NOT_FLOAT)?,
     };
     let sum = float_sum(&old, &amount)?;
-    call.keys.hash_or_new(call.db, key)?.set(field, &sum);
+    let mut hash = call.keys.hash_or_new(call.db, key)?;
+    let deadline = hash.deadline(field);
+    hash.set_keeping(field, &sum);
     call.reply.bulk(&sum);
-    Ok(Effect::Instead(OwnedArgs::of(&[b"HSET", key, field, &sum])))
+    let mut effects = vec![OwnedArgs::of(&[b"HSET", key, field, &sum])];
+    effects.extend(deadline.map(|at| live_until(key, at, &[field])));
+    Ok(Effect::of(effects))
+}
+
+/// What is logged where a field that had died is made anew.
+fn set_to(key: &[u8], field: &[u8], value: &[u8]) -> Effect {
+    Effect::Instead(OwnedArgs::of(&[b"HSET", key, field, value]))
 }
 
 /// Options are read only when there is a hash, as in Redis.

@@ -7,10 +7,10 @@ use crate::commands::call::{Call, Effect};
 use crate::commands::parse::{integer_in, is};
 use crate::commands::row::row;
 use crate::commands::spec::{Command, Docs, Flags};
+use crate::keyspace::keyspace::Fields;
 use crate::limits::RANDOM_REPLY_MAX;
 use crate::resp::error::Error;
 use crate::resp::reply::{Proto, Reply};
-use crate::types::hash::Hash;
 
 /// The rows of this file.
 pub const ROWS: &[Command] = &[row(
@@ -56,8 +56,10 @@ fn hrandfield(call: &mut Call<'_>) -> Result<Effect, Error> {
     if call.args.len() == 2 {
         let dice = call.prng.next();
         match call.keys.hash(call.db, call.args.at(1))? {
-            Some(hash) => hash.random(dice, |field, _| call.reply.bulk(field)),
-            None => call.reply.null(),
+            Some(hash) if !hash.is_empty() => {
+                hash.random(dice, |field, _| call.reply.bulk(field));
+            }
+            _ => call.reply.null(),
         }
         return Ok(Effect::Nothing);
     }
@@ -72,7 +74,8 @@ fn hrandfield(call: &mut Call<'_>) -> Result<Effect, Error> {
         }
         _ => return Err(Error::Syntax),
     };
-    let Some(hash) = call.keys.hash(call.db, call.args.at(1))? else {
+    let hash = call.keys.hash(call.db, call.args.at(1))?;
+    let Some(hash) = hash.filter(|hash| !hash.is_empty()) else {
         call.reply.array(0);
         return Ok(Effect::Nothing);
     };
@@ -86,7 +89,7 @@ fn hrandfield(call: &mut Call<'_>) -> Result<Effect, Error> {
 /// As many fields as asked for, each drawn from all. The client's number says how long the reply
 /// is, so the reply is bounded: what a connection could not be sent anyway is refused.
 fn repeated(
-    hash: &Hash,
+    hash: Fields<'_>,
     count: u64,
     form: Form,
     prng: &mut Prng,
@@ -110,8 +113,8 @@ fn repeated(
 }
 
 /// Different fields, all of them when there are no more than asked for.
-fn distinct(hash: &Hash, count: usize, form: Form, prng: &mut Prng, reply: &mut Reply<'_>) {
-    let len = hash.len();
+fn distinct(hash: Fields<'_>, count: usize, form: Form, prng: &mut Prng, reply: &mut Reply<'_>) {
+    let len = hash.count();
     let count = count.min(len);
     form.header(reply, count);
     if count == len {

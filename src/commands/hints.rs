@@ -125,19 +125,23 @@ const ACCESS: Lists = &[
     ),
     (
         &["RO access"],
-        "dump expiretime get getrange hget hgetall hkeys hmget hrandfield hscan hvals lcs lindex \
-         lpos lrange mget \
+        "dump expiretime get getrange hexpiretime hget hgetall hkeys hmget hpexpiretime hpttl \
+         hrandfield hscan httl hvals lcs lindex lpos lrange mget \
          pexpiretime pttl substr ttl debug|object debug|digest-value \
          debug|htstats-key debug|listpack debug|sdslen",
     ),
     (
         &["RW access update"],
-        "decr decrby getex getset hincrby hincrbyfloat incr incrby incrbyfloat move",
+        "decr decrby getex getset hgetex hincrby hincrbyfloat incr incrby incrbyfloat move",
     ),
-    (&["RW update"], "expire expireat hmset hset lset persist pexpire pexpireat setrange"),
+    (
+        &["RW update"],
+        "expire expireat hexpire hexpireat hmset hpersist hpexpire hpexpireat hset hsetex \
+         lset persist pexpire pexpireat setrange",
+    ),
     (&["RW access update variable_flags"], "set"),
     (&["RW insert"], "append hsetnx linsert lpush lpushx rpush rpushx"),
-    (&["RW access delete"], "blmpop blpop brpop getdel lmpop lpop rpop"),
+    (&["RW access delete"], "blmpop blpop brpop getdel hgetdel lmpop lpop rpop"),
     (&["RW delete"], "hdel lrem ltrim"),
     (&["RM delete"], "del unlink"),
     (&["RO"], "xlen"),

@@ -21,6 +21,8 @@ pub mod expire;
 pub mod geo;
 pub mod geo_search;
 pub mod hash;
+pub mod hash_expire;
+pub mod hash_get;
 pub mod hash_random;
 pub mod hints;
 pub mod hyperloglog;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::base::number::push_double;
+use crate::keyspace::rebuild::each_deadline;
 use crate::persist::rdb::scalar::Id;
 use crate::persist::rdb::stream_reader::StreamPart;
 use crate::persist::rdb::value_reader::Part;
@@ -36,6 +37,8 @@ impl Made {
 pub struct Remake {
     key: Vec<u8>,
     batch: Option<Batch>,
+    /// Of a hash: deadlines of the fields in the batch.
+    deadlines: Vec<(u64, Vec<u8>)>,
     /// Of a stream: the group and the consumer that are being read, and whether it has entries.
     group: Vec<u8>,
     consumer: Vec<u8>,
@@ -56,6 +59,7 @@ impl Remake {
         Remake {
             key: key.to_vec(),
             batch: None,
+            deadlines: Vec::new(),
             group: Vec::new(),
             consumer: Vec::new(),
             entries: false,
@@ -76,6 +80,10 @@ impl Remake {
             Part::Element(text) => self.row(b"RPUSH", &[&text], each),
             Part::Member(text) => self.row(b"SADD", &[&text], each),
             Part::Pair(name, value) => self.row(b"HSET", &[&name, &value], each),
+            Part::Timed(name, value, at) => {
+                self.deadlines.push((at, name.to_vec()));
+                self.row(b"HSET", &[&name, &value], each);
+            }
             Part::Scored(member, score) => {
                 let mut digits = Vec::new();
                 push_double(&mut digits, score);
@@ -90,6 +98,9 @@ impl Remake {
         if let Some(Batch { args, rows, counted }) = self.batch.take() {
             each(Made { args, gives: counted.then_some(rows) });
         }
+        each_deadline(&self.key, &mut self.deadlines, &mut |args| {
+            each(Made { args: OwnedArgs::of(args), gives: None });
+        });
     }
 
     fn command(&self, args: &[&[u8]]) -> Made {

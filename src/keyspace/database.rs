@@ -16,6 +16,8 @@ pub struct Database {
     pub(super) table: Table<Value>,
     /// Bytes that the out-of-line values hold.
     pub(super) values: usize,
+    /// Has a hash had a deadline of a field? Then bounds of the table cover those too.
+    pub(super) fields: bool,
     /// The tour of a snapshot that is not through with this table.
     pub(super) tour: Option<Tour>,
 }
@@ -53,7 +55,7 @@ pub enum Stop {
 impl Database {
     /// An empty database.
     pub fn new(hasher: KeyHasher) -> Database {
-        Database { table: Table::new(hasher), values: 0, tour: None }
+        Database { table: Table::new(hasher), values: 0, fields: false, tour: None }
     }
 }
 

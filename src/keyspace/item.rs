@@ -47,6 +47,8 @@ pub enum Item<'a> {
         field: &'a [u8],
         /// Its value.
         value: &'a [u8],
+        /// Its deadline.
+        deadline: Option<Millis>,
     },
     /// A chunk of an open string, each once and in no particular order; or a part of another open
     /// value, in order.
@@ -72,7 +74,8 @@ pub enum Small<'a> {
     Str(&'a [u8]),
     /// A small hash: go over `pairs`.
     Hash(&'a Flat),
-    /// A small value of a type that is written whole (`Value::whole`).
+    /// A small value of a type that is written whole (`Value::whole`), or a small hash with
+    /// deadlines of fields.
     Whole(Kind, &'a [u8]),
 }
 

@@ -25,7 +25,8 @@ use crate::types::string::{Edited, StrRef};
 use crate::types::value::{Encoding, Kind, Value};
 use crate::types::zset::ZsetLimits;
 
-pub use crate::keyspace::hash_mut::HashMut;
+pub use crate::keyspace::fields::{Field, Fields};
+pub use crate::keyspace::hash_mut::{HashMut, Was};
 pub use crate::keyspace::list_mut::ListMut;
 pub use crate::keyspace::set_mut::{NewSet, SetMut};
 pub use crate::keyspace::stream_mut::StreamMut;
@@ -133,6 +134,8 @@ pub struct Keyspace {
     pub(super) peak: usize,
     pub(super) watches: Watches,
     pub(super) expired: VecDeque<(Db, Vec<u8>)>,
+    /// Fields that were removed because their deadlines have passed.
+    pub(super) expired_fields: u64,
     /// Keys that may be evicted, the most deserving last.
     pub(super) candidates: Vec<Candidate>,
     /// Where `expire_slice` goes on: database and segment.
@@ -180,6 +183,7 @@ impl Keyspace {
             peak: 0,
             watches: Watches::default(),
             expired: VecDeque::new(),
+            expired_fields: 0,
             candidates: Vec::new(),
             sweep: (0, 0),
             graveyard: Graveyard::default(),
@@ -292,11 +296,11 @@ impl Keyspace {
     }
 
     /// The hash at the key.
-    pub fn hash(&mut self, db: Db, key: &[u8]) -> Result<Option<&Hash>, WrongType> {
+    pub fn hash(&mut self, db: Db, key: &[u8]) -> Result<Option<Fields<'_>>, WrongType> {
         let Some(place) = self.access(db, key) else { return Ok(None) };
         match self.database(db).table.view(place).value {
-            Stored::Extern(Value::Hash(hash)) => Ok(Some(hash)),
-            _ => Err(WrongType),
+            Stored::Extern(value) => Fields::of(value, self.now).map(Some).ok_or(WrongType),
+            Stored::Inline(_) => Err(WrongType),
         }
     }
 
@@ -328,6 +332,7 @@ impl Keyspace {
                     Value::Rope(_) => Encoding::Raw,
                     Value::Hash(Hash::Flat(_)) => Encoding::Listpack,
                     Value::Hash(Hash::Big(_)) => Encoding::Hashtable,
+                    Value::Timed(_) => Encoding::ListpackEx,
                     Value::Set(set) => set.encoding(),
                     Value::List(_) => Encoding::Quicklist,
                     Value::Zset(zset) => zset.encoding(),

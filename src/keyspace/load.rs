@@ -7,6 +7,7 @@ use std::rc::Rc;
 use crate::base::ids::Db;
 use crate::base::table::{Meta, New, Place, Table};
 use crate::base::time::Millis;
+use crate::keyspace::hash_mut::enlarged;
 use crate::keyspace::item::Shape;
 use crate::keyspace::keyspace::Keyspace;
 use crate::types::flat::Flat;
@@ -14,6 +15,7 @@ use crate::types::hash::{BigHash, Hash};
 use crate::types::parts::{BadPart, Building};
 use crate::types::rope::{CHUNK, Rope};
 use crate::types::set::Set;
+use crate::types::timed::DEADLINE_MAX;
 use crate::types::value::{Kind, Value};
 
 /// Entries that a database is presized for at most: the number comes from a file, and a third of a
@@ -51,21 +53,12 @@ pub struct Loading {
 
 #[derive(Debug)]
 enum Body {
-    Hash(Rc<RefCell<BigHash>>),
+    /// Of a hash or a set.
+    Table { table: Rc<RefCell<BigHash>>, kind: Kind, key: Box<[u8]> },
     /// Chunks in any order, until all have come.
-    Rope {
-        chunks: BTreeMap<u64, Box<[u8]>>,
-        hash: u64,
-        key: Box<[u8]>,
-        deadline: Option<u64>,
-    },
+    Rope { chunks: BTreeMap<u64, Box<[u8]>>, hash: u64, key: Box<[u8]>, deadline: Option<u64> },
     /// Parts in order, and the number of the next one.
-    Parts {
-        next: u64,
-        building: Building,
-        key: Box<[u8]>,
-        deadline: Option<Millis>,
-    },
+    Parts { next: u64, building: Building, key: Box<[u8]>, deadline: Option<Millis> },
 }
 
 impl From<BadPart> for BadLoad {
@@ -114,10 +107,8 @@ impl Keyspace {
                     flat.push(field, value);
                     continue;
                 }
-                let mut big = BigHash::new(self.hasher.clone(), 0);
-                for (field, value) in flat.pairs() {
-                    big.set(field, value, self.polarity);
-                }
+                let rows = flat.pairs().map(|(field, value)| (field, value, None));
+                let big = enlarged(rows, self.hasher.clone(), self.polarity);
                 hash = Hash::Big(Rc::new(RefCell::new(big)));
             }
             if let Hash::Big(big) = &hash {
@@ -137,7 +128,9 @@ impl Keyspace {
         bytes: &[u8],
     ) -> Result<(), BadLoad> {
         let value = Value::of_whole(kind, bytes)?;
-        self.load(db, key, New::Extern(value), deadline).map(drop)
+        let place = self.load(db, key, New::Extern(value), deadline)?;
+        self.bound(db, place);
+        Ok(())
     }
 
     /// Begins a big value. `id` has to be unique over all files that are loaded together.
@@ -165,7 +158,7 @@ impl Keyspace {
                 };
                 self.load(db, key, New::Extern(value), deadline)?;
                 self.database_mut(db).values -= hash.borrow().bytes();
-                (Body::Hash(hash), fields)
+                (Body::Table { table: hash, kind, key: key.into() }, fields)
             }
             Shape::Rope { bytes } => {
                 let hash = self.hasher.hash(key);
@@ -188,12 +181,22 @@ impl Keyspace {
     }
 
     /// Adds a field to an open hash.
-    pub fn load_field(&mut self, id: u64, field: &[u8], value: &[u8]) -> Result<(), BadLoad> {
-        let polarity = self.polarity;
+    pub fn load_field(
+        &mut self,
+        id: u64,
+        field: &[u8],
+        value: &[u8],
+        deadline: Option<Millis>,
+    ) -> Result<(), BadLoad> {
+        let meta = Meta { marks: self.polarity, deadline: deadline.map(|at| at.0), clock: 0 };
         let loading = self.loading.get_mut(&id).ok_or(BadLoad::Fragment)?;
-        let Body::Hash(hash) = &loading.body else { return Err(BadLoad::Kind) };
+        let Body::Table { table, kind, .. } = &loading.body else { return Err(BadLoad::Kind) };
+        let possible = |Millis(at)| *kind == Kind::Hash && at > 0 && at <= DEADLINE_MAX;
+        if !deadline.is_none_or(possible) {
+            return Err(BadLoad::Value);
+        }
         loading.left = loading.left.checked_sub(1).ok_or(BadLoad::Incomplete)?;
-        let new = hash.borrow_mut().set(field, value, polarity);
+        let new = table.borrow_mut().put(field, value, meta);
         if new { Ok(()) } else { Err(BadLoad::Twice) }
     }
 
@@ -207,7 +210,7 @@ impl Keyspace {
                 *next += 1;
                 return Ok(building.push(bytes)?);
             }
-            Body::Hash(_) => return Err(BadLoad::Kind),
+            Body::Table { .. } => return Err(BadLoad::Kind),
         };
         let fits = offset.is_multiple_of(CHUNK as u64) && bytes.len() <= CHUNK;
         loading.left = loading.left.checked_sub(bytes.len() as u64).ok_or(BadLoad::Chunk)?;
@@ -227,7 +230,13 @@ impl Keyspace {
         }
         let polarity = self.polarity;
         match loading.body {
-            Body::Hash(hash) => self.database_mut(loading.db).values += hash.borrow().bytes(),
+            Body::Table { table, key, .. } => {
+                let database = self.database_mut(loading.db);
+                database.values += table.borrow().bytes();
+                if let Some(place) = database.table.find(database.table.hash(&key), &key) {
+                    self.bound(loading.db, place);
+                }
+            }
             Body::Rope { chunks, hash, key, deadline } => {
                 let mut rope = Rope::default();
                 for (offset, chunk) in chunks {

@@ -38,6 +38,7 @@ impl Keyspace {
         for (mine, theirs) in self.dbs.iter_mut().zip(fresh.dbs) {
             mine.table = theirs.table;
             mine.values = theirs.values;
+            mine.fields = theirs.fields;
         }
     }
 

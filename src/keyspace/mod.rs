@@ -20,6 +20,7 @@ pub mod access;
 pub mod database;
 pub mod evict;
 pub mod expiry;
+pub mod fields;
 pub mod graveyard;
 pub mod hash_mut;
 pub mod item;

@@ -5,7 +5,7 @@ use std::mem;
 use std::rc::Rc;
 
 use crate::base::ids::Db;
-use crate::base::table::{New, Place, Stored};
+use crate::base::table::{Meta, New, Place, Stored};
 use crate::base::time::Millis;
 use crate::keyspace::database::{Database, EDITED};
 use crate::keyspace::keyspace::Keyspace;
@@ -41,7 +41,8 @@ impl Keyspace {
         self.watches.touched(from.0, from.1, Touch::Removed);
         let target = self.open(to.0, to.1);
         let edited = if meta.marks & EDITED == 0 { Edited::No } else { Edited::Yes };
-        self.put(to.0, to.1, target, new, meta.deadline, edited);
+        let place = self.put(to.0, to.1, target, new, meta.deadline, edited);
+        self.bound(to.0, place);
         true
     }
 
@@ -60,7 +61,8 @@ impl Keyspace {
         let value = self.duplicate(from.0, place, &mut inline);
         let new = value.map_or(New::Inline(&inline), New::Extern);
         let target = self.open(to.0, to.1);
-        self.put(to.0, to.1, target, new, meta.deadline, edited);
+        let place = self.put(to.0, to.1, target, new, meta.deadline, edited);
+        self.bound(to.0, place);
         true
     }
 
@@ -125,6 +127,7 @@ impl Keyspace {
                 Value::Rope(Rc::new(RefCell::new(rope.borrow().copy(self.polarity))))
             }
             Value::Hash(Hash::Flat(flat)) => Value::Hash(Hash::Flat(flat.clone())),
+            Value::Timed(timed) => Value::Timed(timed.clone()),
             // A big one shares its nodes with the first until either changes.
             Value::List(list) => Value::List(list.clone()),
             Value::Zset(zset) => Value::Zset(zset.copy(&self.hasher)),
@@ -138,8 +141,8 @@ impl Keyspace {
     fn copy_table(&self, big: &RefCell<BigHash>) -> Rc<RefCell<BigHash>> {
         let big = big.borrow();
         let mut copy = BigHash::new(self.hasher.clone(), big.len());
-        big.for_each(&mut |field, value, _| {
-            copy.set(field, value, self.polarity);
+        big.for_each(&mut |field, value, deadline| {
+            copy.put(field, value, Meta { marks: self.polarity, deadline, ..Meta::default() });
         });
         Rc::new(RefCell::new(copy))
     }

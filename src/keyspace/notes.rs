@@ -21,6 +21,8 @@ pub enum Touch {
     Persisted,
     /// It was removed because its deadline has passed.
     Expired,
+    /// Fields of it were removed because their deadlines have passed.
+    FieldsExpired,
     /// A reader did not find it.
     Missed,
     /// Every key of the database is gone, or another; the key is empty.

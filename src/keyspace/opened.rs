@@ -5,6 +5,7 @@ use std::mem;
 use crate::base::ids::Db;
 use crate::base::table::{New, Place, Stored};
 use crate::keyspace::keyspace::{Keyspace, WrongType};
+use crate::keyspace::notes::Touch;
 use crate::types::string::Edited;
 use crate::types::value::Value;
 
@@ -57,7 +58,7 @@ impl Keyspace {
 }
 
 impl<'a> Opened<'a> {
-    fn new(
+    pub(super) fn new(
         keys: &'a mut Keyspace,
         db: Db,
         place: Place,
@@ -68,6 +69,14 @@ impl<'a> Opened<'a> {
             _ => return Err(WrongType),
         };
         Ok(Opened { keys, db, place, before, changed: false })
+    }
+
+    /// Notes what was done to the value, for a reason that no command has.
+    pub(super) fn note(&mut self, touch: Touch) {
+        if let Some(database) = self.keys.dbs.get(self.db.index()) {
+            let key = database.table.view(self.place).key;
+            self.keys.watches.notes.add(self.db, key, touch);
+        }
     }
 
     /// The value.
@@ -89,6 +98,11 @@ impl<'a> Opened<'a> {
             }
         }
         self.keys.database_mut(self.db).table.extern_mut(self.place)
+    }
+
+    /// The value has a deadline inside of it.
+    pub(super) fn lower(&mut self, deadline: u64) {
+        self.keys.lower(self.db, self.place, deadline);
     }
 }
 

@@ -56,7 +56,7 @@ pub enum PreImage {
     /// The header of a big value.
     Open { id: u64, name: Name, shape: Shape },
     /// A field.
-    Field { id: u64, field: Box<[u8]>, value: Box<[u8]> },
+    Field { id: u64, field: Box<[u8]>, value: Box<[u8]>, deadline: Option<Millis> },
     /// A chunk.
     Chunk { id: u64, offset: u64, bytes: Box<[u8]> },
 }
@@ -236,8 +236,8 @@ impl PreImage {
                 sink.take(Item::Open { id, db: *db, key, deadline: *deadline, shape });
                 (key.len(), 0)
             }
-            PreImage::Field { id, field, value } => {
-                sink.take(Item::Field { id: *id, field, value });
+            PreImage::Field { id, field, value, deadline } => {
+                sink.take(Item::Field { id: *id, field, value, deadline: *deadline });
                 (field.len() + value.len(), 0)
             }
             PreImage::Chunk { id, offset, bytes } => {
@@ -324,9 +324,11 @@ impl Keyspace {
     pub(super) fn displace_field(&mut self, hash: &RefCell<BigHash>, field: &[u8]) {
         let mut hash = hash.borrow_mut();
         if let (Some(id), Some(cut)) = (hash.fragment, self.cut.as_mut()) {
-            hash.displace(field, self.polarity, |value| {
+            hash.displace(field, self.polarity, |value, deadline| {
                 if !Mutant::NoFieldImage.is_on() {
-                    cut.push(PreImage::Field { id, field: field.into(), value: value.into() });
+                    let (field, value) = (field.into(), value.into());
+                    let deadline = deadline.map(Millis);
+                    cut.push(PreImage::Field { id, field, value, deadline });
                 }
             });
         }

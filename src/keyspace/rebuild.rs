@@ -10,6 +10,7 @@ use crate::types::packed::elements;
 use crate::types::set::Set;
 use crate::types::stream::parts::sections;
 use crate::types::string::StrRef;
+use crate::types::timed::Timed;
 use crate::types::value::{Kind, Value};
 use crate::types::zset::packed::entries;
 
@@ -17,8 +18,9 @@ use crate::types::zset::packed::entries;
 pub const BATCH: usize = 64;
 
 impl Keyspace {
-    /// Gives the commands, one after another, that make this key in an empty place: SET or HSETs,
-    /// then PEXPIREAT. Says whether the key is there. Does not count as an access.
+    /// Gives the commands, one after another, that make this key in an empty place: SET or HSETs
+    /// with HPEXPIREATs, then PEXPIREAT. Says whether the key is there. Does not count as an
+    /// access.
     pub fn rebuild(&mut self, db: Db, key: &[u8], each: &mut dyn FnMut(&[&[u8]])) -> bool {
         let Some((place, meta)) = self.look(db, key) else { return false };
         match self.database(db).table.view(place).value {
@@ -27,7 +29,16 @@ impl Keyspace {
             Stored::Extern(Value::Rope(rope)) => {
                 each(&[b"SET", key, &StrRef::Rope(rope.borrow()).flat()]);
             }
-            Stored::Extern(Value::Hash(hash)) => rebuild_hash(hash, key, each),
+            Stored::Extern(Value::Hash(Hash::Flat(flat))) => {
+                let mut maker = HashMaker::new(key);
+                flat.pairs().for_each(|(field, value)| maker.add(field, value, None, each));
+                maker.end(each);
+            }
+            Stored::Extern(Value::Hash(Hash::Big(big))) => {
+                let mut maker = HashMaker::new(key);
+                big.borrow().for_each(&mut |field, value, at| maker.add(field, value, at, each));
+                maker.end(each);
+            }
             Stored::Extern(Value::Set(set)) => rebuild_set(set, key, each),
             Stored::Extern(value) => match value.whole() {
                 Some(bytes) => rebuild_part(value.kind(), key, bytes, each),
@@ -60,7 +71,13 @@ pub fn rebuild_part(kind: Kind, key: &[u8], part: &[u8], each: &mut dyn FnMut(&[
                 rebuild_set(&set, key, each);
             }
         }
-        Kind::String | Kind::Hash => {}
+        Kind::Hash => {
+            let Some(timed) = Timed::verified(part) else { return };
+            let mut maker = HashMaker::new(key);
+            timed.rows().for_each(|(field, value, at)| maker.add(field, value, at, each));
+            maker.end(each);
+        }
+        Kind::String => {}
     }
 }
 
@@ -97,22 +114,64 @@ fn rebuild_set(set: &Set, key: &[u8], each: &mut dyn FnMut(&[&[u8]])) {
     send(&mut batch);
 }
 
-fn rebuild_hash(hash: &Hash, key: &[u8], each: &mut dyn FnMut(&[&[u8]])) {
-    let mut batch: Vec<Vec<u8>> = Vec::new();
-    let mut send = |batch: &mut Vec<Vec<u8>>| {
-        let mut args: Vec<&[u8]> = vec![b"HSET", key];
-        args.extend(batch.iter().map(Vec::as_slice));
-        if !batch.is_empty() {
-            each(&args);
+/// The commands that make a hash: HSET of some fields, then HPEXPIREAT of those among them that
+/// have a deadline, those together whose deadlines are equal.
+#[derive(Debug)]
+pub struct HashMaker<'k> {
+    key: &'k [u8],
+    pairs: Vec<Vec<u8>>,
+    deadlines: Vec<(u64, Vec<u8>)>,
+}
+
+impl<'k> HashMaker<'k> {
+    /// For this key.
+    pub fn new(key: &'k [u8]) -> HashMaker<'k> {
+        HashMaker { key, pairs: Vec::new(), deadlines: Vec::new() }
+    }
+
+    /// Adds a field; gives the commands that are complete.
+    pub fn add(
+        &mut self,
+        field: &[u8],
+        value: &[u8],
+        deadline: Option<u64>,
+        each: &mut dyn FnMut(&[&[u8]]),
+    ) {
+        self.pairs.push(field.to_vec());
+        self.pairs.push(value.to_vec());
+        self.deadlines.extend(deadline.map(|at| (at, field.to_vec())));
+        if self.pairs.len() == 2 * BATCH {
+            self.end(each);
         }
-        batch.clear();
-    };
-    hash.for_each(|field, value| {
-        batch.push(field.to_vec());
-        batch.push(value.to_vec());
-        if batch.len() == 2 * BATCH {
-            send(&mut batch);
+    }
+
+    /// Gives what is left.
+    pub fn end(&mut self, each: &mut dyn FnMut(&[&[u8]])) {
+        if self.pairs.is_empty() {
+            return;
         }
-    });
-    send(&mut batch);
+        let mut args: Vec<&[u8]> = vec![b"HSET", self.key];
+        args.extend(self.pairs.iter().map(Vec::as_slice));
+        each(&args);
+        self.pairs.clear();
+        each_deadline(self.key, &mut self.deadlines, each);
+    }
+}
+
+/// Gives the commands that set these deadlines of fields, and forgets them.
+pub fn each_deadline(
+    key: &[u8],
+    deadlines: &mut Vec<(u64, Vec<u8>)>,
+    each: &mut dyn FnMut(&[&[u8]]),
+) {
+    deadlines.sort();
+    for alike in deadlines.chunk_by(|one, next| one.0 == next.0) {
+        let at = alike.first().map_or(0, |one| one.0).to_string();
+        let count = alike.len().to_string();
+        let mut args: Vec<&[u8]> =
+            vec![b"HPEXPIREAT", key, at.as_bytes(), b"FIELDS", count.as_bytes()];
+        args.extend(alike.iter().map(|(_, field)| field.as_slice()));
+        each(&args);
+    }
+    deadlines.clear();
 }

@@ -233,8 +233,9 @@ fn work(job: &mut Job, polarity: u8, cut: &mut Cut, sink: &mut dyn Sink, left: &
             let mut hash = hash.borrow_mut();
             while !left.is_spent() {
                 match walk.next(hash.table(), polarity, &mut left.fuel) {
-                    Stop::At(place) => hash.save(place, polarity, |field, value| {
-                        sink.take(Item::Field { id, field, value });
+                    Stop::At(place) => hash.save(place, polarity, |field, value, at| {
+                        let deadline = at.map(Millis);
+                        sink.take(Item::Field { id, field, value, deadline });
                         left.spend(field.len() + value.len());
                     }),
                     Stop::Pause => return Step::More,

@@ -39,6 +39,8 @@ pub struct Counters {
     pub keyspace_misses: u64,
     /// Keys removed because their deadline had passed.
     pub expired_keys: u64,
+    /// Fields of hashes whose deadline had passed, and were removed.
+    pub expired_subkeys: u64,
     /// Keys removed because of maxmemory.
     pub evicted_keys: u64,
     /// Clients closed because of their output buffer or query buffer.
@@ -146,6 +148,7 @@ impl Counters {
         self.keyspace_hits += other.keyspace_hits;
         self.keyspace_misses += other.keyspace_misses;
         self.expired_keys += other.expired_keys;
+        self.expired_subkeys += other.expired_subkeys;
         self.evicted_keys += other.evicted_keys;
         self.clients_closed_for_buffers += other.clients_closed_for_buffers;
         self.error_replies += other.error_replies;

@@ -328,7 +328,7 @@ impl ChunkWriter {
         self.pairs = value;
     }
 
-    /// A small value of another type.
+    /// A small value of another type, or a small hash with deadlines of fields.
     pub fn whole(
         &mut self,
         db: Db,
@@ -338,7 +338,7 @@ impl ChunkWriter {
     ) {
         self.select(db);
         self.entries.add(kind);
-        self.head.entry(kind, key.len(), deadline, value.len());
+        self.head.whole(kind, key.len(), deadline, value.len());
         self.push_head();
         self.push(key);
         self.push(value);
@@ -361,8 +361,8 @@ impl ChunkWriter {
     }
 
     /// A field of an open hash.
-    pub fn field(&mut self, id: u64, field: &[u8], value: &[u8]) {
-        self.head.field(id, field.len(), value.len());
+    pub fn field(&mut self, id: u64, field: &[u8], value: &[u8], deadline: Option<Millis>) {
+        self.head.field(id, field.len(), value.len(), deadline);
         self.push_head();
         self.push(field);
         self.push(value);

@@ -9,13 +9,21 @@
 //!   0x05 chunk      id, offset, bytes
 //!   0x06 close      id                              all fragments have come
 //!   0x80 + 2 k      length of the key, key, value   an entry of kind k
+//!   0xc0            length of the key, key, value   a hash with deadlines of fields
 //! ```
 //!
-//! Numbers are varints. Tags 0x03 and 0x80.. plus 0x40 and 1 respectively: the body begins with a
-//! deadline of 8 bytes. The value of a string is its bytes to the end of the body; that of a hash
-//! is name, value, name, value, each with its length before it; that of any other type is what
-//! the type itself reads and writes (types/parts.rs). A chunk's offset is that of its bytes in a
-//! string, and the number of the part, from 0 on, in other values.
+//! Numbers are varints. Tags 0x03 and 0x04 plus 0x40, and those from 0x80 on plus 1: the body
+//! begins with a deadline of 8 bytes, that of the key or of the field. The value of a string is its
+//! bytes to the end of the body; that of a hash is name, value, name, value, each with its length
+//! before it; that of any other type, and of a hash with deadlines of fields, is what the type
+//! itself reads and writes (types/parts.rs). A chunk's offset is that of its bytes in a string, and
+//! the number of the part, from 0 on, in other values.
+//!
+//! An item is valid if and only if its tag is one of these, its body has the length that is said
+//! and holds these parts, and nothing else, and whoever puts values together accepts them: a key,
+//! and a field of a key, comes once; a field's deadline is from 1 to 2^46 - 1, and its key holds a
+//! hash. A field with a deadline and 0xc0 are younger than the rest: files without them are as they
+//! were.
 
 use crate::base::ids::Db;
 use crate::base::time::Millis;
@@ -47,7 +55,7 @@ pub enum Item<'a> {
         /// Its fields and values.
         pairs: Pairs<'a>,
     },
-    /// A small value of another type.
+    /// A small value of another type, or a small hash with deadlines of fields.
     Whole {
         /// Where it is.
         place: Place<'a>,
@@ -75,6 +83,8 @@ pub enum Item<'a> {
         field: &'a [u8],
         /// Its value.
         value: &'a [u8],
+        /// Its deadline, if it has one.
+        deadline: Option<Millis>,
     },
     /// A part of an open string or of a value of another type.
     Chunk {
@@ -130,7 +140,10 @@ const FIELD: u8 = 4;
 const CHUNK: u8 = 5;
 const CLOSE: u8 = 6;
 const OPEN_WITH_DEADLINE: u8 = OPEN | 0x40;
+const FIELD_WITH_DEADLINE: u8 = FIELD | 0x40;
 const ENTRY: u8 = 0x80;
+/// Where the kind of an entry stands: a hash with deadlines of fields.
+const TIMED: u8 = 0x20;
 
 /// The head of an item, up to where the first long byte string begins: at most a tag, five
 /// varints and a deadline.
@@ -159,7 +172,18 @@ impl Head {
     /// Before the key and `value` bytes of value.
     #[inline]
     pub fn entry(&mut self, kind: Kind, key: usize, deadline: Option<Millis>, value: usize) {
-        let tag = ENTRY | kind_number(kind) << 1;
+        self.entry_of(kind_number(kind), key, deadline, value);
+    }
+
+    /// The same for a small value of a type that is written whole, or a hash with deadlines.
+    pub fn whole(&mut self, kind: Kind, key: usize, deadline: Option<Millis>, value: usize) {
+        let number = if kind == Kind::Hash { TIMED } else { kind_number(kind) };
+        self.entry_of(number, key, deadline, value);
+    }
+
+    #[inline]
+    fn entry_of(&mut self, number: u8, key: usize, deadline: Option<Millis>, value: usize) {
+        let tag = ENTRY | number << 1;
         let own = varint_len(key as u64);
         let body = own + key + value;
         self.begin(tag | u8::from(deadline.is_some()), body, deadline);
@@ -177,9 +201,10 @@ impl Head {
     }
 
     /// Before the name and the value of a field.
-    pub fn field(&mut self, id: u64, field: usize, value: usize) {
+    pub fn field(&mut self, id: u64, field: usize, value: usize, deadline: Option<Millis>) {
         let body = varint_len(id) + varint_len(field as u64) + field + value;
-        self.begin(FIELD, body, None);
+        let tag = if deadline.is_some() { FIELD_WITH_DEADLINE } else { FIELD };
+        self.begin(tag, body, deadline);
         let mut w = Writer::new(&mut self.bytes);
         w.varint(id);
         w.varint(field as u64);
@@ -250,7 +275,11 @@ fn parse_body<'a>(tag: u8, body: &mut Reader<'a>, db: Db) -> Option<Item<'a>> {
     if tag & ENTRY != 0 {
         let deadline = if tag & 1 == 1 { Some(Millis(body.u64()?)) } else { None };
         let place = Place { db, key: body.bytes()?, deadline };
-        return Some(match kind_of_number(tag >> 1 & 0x3f)? {
+        let number = tag >> 1 & 0x3f;
+        if number == TIMED {
+            return Some(Item::Whole { place, kind: Kind::Hash, bytes: body.rest() });
+        }
+        return Some(match kind_of_number(number)? {
             Kind::String => Item::Str { place, value: body.rest() },
             Kind::Hash => Item::Hash { place, pairs: Pairs::verified(*body)? },
             kind => Item::Whole { place, kind, bytes: body.rest() },
@@ -270,10 +299,11 @@ fn parse_body<'a>(tag: u8, body: &mut Reader<'a>, db: Db) -> Option<Item<'a>> {
             let place = Place { db, key: body.rest(), deadline };
             Item::Open { id, place, kind, size }
         }
-        FIELD => {
+        FIELD | FIELD_WITH_DEADLINE => {
+            let deadline = if tag == FIELD { None } else { Some(Millis(body.u64()?)) };
             let id = body.varint()?;
             let field = body.bytes()?;
-            Item::Field { id, field, value: body.rest() }
+            Item::Field { id, field, value: body.rest(), deadline }
         }
         CHUNK => Item::Chunk { id: body.varint()?, offset: body.varint()?, bytes: body.rest() },
         CLOSE => {
@@ -336,6 +366,9 @@ mod tests {
             b"\x92\x02\x00\x00",
             b"\x82\x04\x01k\x01f",
             b"\x04\x02\x01\x05",
+            b"\x44\x03\x01\x01f",
+            b"\xc0\x02\x05k",
+            b"\xc2\x02\x01k",
             b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f1234567",
         ] {
             assert!(matches!(parse(bad, Db(0)), Err(BadItem)), "{bad:x?}");

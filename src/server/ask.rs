@@ -1,6 +1,7 @@
 //! What session commands ask the server for: it acts, and writes the answer in the words of
 //! `commands/`.
 
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::resp::error::Error;
 use crate::resp::reply::Reply;
 use crate::router::slot::shard_of;
 use crate::server::connection::Connection;
+use crate::server::core::Core;
 use crate::server::sealing::{self, Answer};
 use crate::server::{clock, facts, log, reload, saver, settings, shutdown};
 
@@ -71,7 +73,12 @@ impl Connection {
                 self.ok_or(done);
             }
             Ask::ConfigResetStat => {
-                self.core.on_all(|core| core.shard.borrow_mut().counters.reset()).await;
+                let reset = |core: &Rc<Core>| {
+                    let mut shard = core.shard.borrow_mut();
+                    shard.count_fields();
+                    shard.counters.reset();
+                };
+                self.core.on_all(reset).await;
                 self.write(|reply| reply.ok());
             }
             Ask::ConfigRewrite => {

@@ -82,6 +82,7 @@ fn scripts(core: &Rc<Core>) -> ScriptFacts {
 }
 
 fn view(core: &Rc<Core>) -> View {
+    core.shard.borrow_mut().count_fields();
     let shard = core.shard.borrow();
     let memory = shard.keys.memory();
     let databases = (0..shard.keys.databases()).map(Db);

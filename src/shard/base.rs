@@ -131,7 +131,7 @@ pub fn encode(writer: &mut ChunkWriter, item: Item<'_>) {
         Item::Open { id, db, key, deadline, shape } => {
             writer.open(id, db, key, deadline, size_of_shape(shape));
         }
-        Item::Field { id, field, value } => writer.field(id, field, value),
+        Item::Field { id, field, value, deadline } => writer.field(id, field, value, deadline),
         Item::Chunk { id, offset, bytes } => writer.chunk(id, offset, bytes),
         Item::Close { id } => writer.close(id),
     }
@@ -170,13 +170,19 @@ impl CommandWriter {
                 let kind = size_of_shape(shape).0;
                 self.open.insert(id, (db, key.to_vec(), deadline, kind));
             }
-            Item::Field { id, field, value } => self.in_open(id, |writer, db, key, kind| {
-                if kind == Kind::Set {
-                    writer.put(db, &[b"SADD", key, field]);
-                } else {
+            Item::Field { id, field, value, deadline } => {
+                self.in_open(id, |writer, db, key, kind| {
+                    if kind == Kind::Set {
+                        return writer.put(db, &[b"SADD", key, field]);
+                    }
                     writer.put(db, &[b"HSET", key, field, value]);
-                }
-            }),
+                    if let Some(Millis(at)) = deadline {
+                        let at = at.to_string();
+                        writer
+                            .put(db, &[b"HPEXPIREAT", key, at.as_bytes(), b"FIELDS", b"1", field]);
+                    }
+                });
+            }
             Item::Chunk { id, offset, bytes } => self.in_open(id, |writer, db, key, kind| {
                 let offset = offset.to_string();
                 match kind {

@@ -50,7 +50,9 @@ impl Shard {
                 };
                 keys.load_open(unique(id), place.db, place.key, place.deadline, shape)
             }
-            Item::Field { id, field, value } => keys.load_field(unique(id), field, value),
+            Item::Field { id, field, value, deadline } => {
+                keys.load_field(unique(id), field, value, deadline)
+            }
             Item::Chunk { id, offset, bytes } => keys.load_chunk(unique(id), offset, bytes),
             Item::Close { id } => keys.load_close(unique(id)),
         }

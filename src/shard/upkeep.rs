@@ -6,6 +6,7 @@ use crate::base::time::Millis;
 use crate::commands::events::Cause;
 use crate::commands::order::Voice;
 use crate::keyspace::evict::Eviction;
+use crate::keyspace::expiry::Gone;
 use crate::limits::{EVICT_SLICE, EXPIRE_SLICE, FREE_SLICE};
 use crate::resp::args::OwnedArgs;
 use crate::shard::shard::{Shard, Writes};
@@ -74,11 +75,17 @@ impl Shard {
         Supply::Some
     }
 
+    /// Brings the number of fields that have expired up to date.
+    pub fn count_fields(&mut self) {
+        self.counters.expired_subkeys += self.keys.take_expired_fields();
+    }
+
     /// One slice; says whether it is worth going on at once.
     pub fn upkeep(&mut self, now: Millis, epoch: Epoch, expire: ActiveExpire) -> bool {
         self.begin(now, epoch);
         let freed = self.keys.free_slice(FREE_SLICE);
-        // An expired key is removed by a logged DEL; a log that refuses writes refuses that too.
+        // What has expired is removed by a logged DEL or HDEL; a log that refuses writes refuses
+        // that too.
         let may_expire = expire == ActiveExpire::On && self.writes == Writes::Allowed;
         // Keys that a transaction has claimed are not touched; few claims last long.
         if !may_expire || !self.locks.is_idle() {
@@ -86,10 +93,20 @@ impl Shard {
         }
         self.keys.begin(self.now, self.journal.next());
         let mut removed: Vec<(Db, OwnedArgs)> = Vec::new();
-        let more = self.keys.expire_slice(EXPIRE_SLICE, &mut |db, key| {
-            removed.push((db, OwnedArgs::of(&[b"DEL", key])));
+        let mut keys = 0;
+        let more = self.keys.expire_slice(EXPIRE_SLICE, &mut |db, gone| match gone {
+            Gone::Key(key) => {
+                keys += 1;
+                removed.push((db, OwnedArgs::of(&[b"DEL", key])));
+            }
+            Gone::Fields(key, fields) => {
+                let mut hdel = OwnedArgs::of(&[b"HDEL", key]);
+                fields.iter().for_each(|field| hdel.push(field));
+                removed.push((db, hdel));
+            }
         });
-        self.counters.expired_keys += removed.len() as u64;
+        self.counters.expired_keys += keys;
+        self.count_fields();
         if self.keys.has_notes() {
             self.digest(Cause::Expiry, None, Voice::Loud);
         }

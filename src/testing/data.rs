@@ -62,6 +62,9 @@ fn commands(n: u64) -> Vec<String> {
         format!("HSET hash:{n} a {noise} b {n} c {noise:x}"),
         format!("HDEL hash:{n} b"),
         format!("HSET hash:{n} again {n}"),
+        format!("HSET timed:{n} a {noise} b {n} c {noise:x}"),
+        format!("HPEXPIREAT timed:{n} {} FIELDS 2 a c", 4_000_000_000_000 + n),
+        format!("HPERSIST timed:{n} FIELDS 1 c"),
         format!("RPUSH list:{n} {n} {noise} last"),
         format!("LPUSH list:{n} first"),
         format!("LPOP list:{n}"),
@@ -78,6 +81,10 @@ fn big() -> Vec<String> {
     for from in (0..600).step_by(100) {
         let pairs: Vec<String> = (from..from + 100).map(|n| format!("field:{n} {n}")).collect();
         all.push(format!("HSET bighash {}", pairs.join(" ")));
+        all.push(format!("HSET bigtimed {}", pairs.join(" ")));
+        let fields: Vec<String> = (from..from + 50).map(|n| format!("field:{n}")).collect();
+        let at = 4_000_000_000_000_u64 + from;
+        all.push(format!("HPEXPIREAT bigtimed {at} FIELDS 50 {}", fields.join(" ")));
         let elements: Vec<String> = (from..from + 100).map(|n| format!("element:{n}")).collect();
         all.push(format!("RPUSH biglist {}", elements.join(" ")));
         let scored: Vec<String> = (from..from + 100).map(|n| format!("{n} member:{n}")).collect();
@@ -92,6 +99,8 @@ fn touch(n: u64) -> Vec<String> {
         format!("SETRANGE long {} changed:{n}", n * 4000),
         format!("HSET bighash field:{n} changed new:{n} {n}"),
         format!("HDEL bighash field:{}", n + 100),
+        format!("HPEXPIREAT bigtimed {} FIELDS 2 field:{n} field:7", 4_000_000_001_000_u64 + n),
+        format!("HSET bigtimed field:{} changed", n + 100),
         format!("RPUSH biglist {n}"),
         format!("LPOP biglist"),
         format!("ZADD bigzset {n}.25 member:{n}"),
@@ -337,6 +346,10 @@ fn elements(db: Db, words: &[&[u8]], lines: &mut Vec<String>) {
     };
     let each = match words {
         // In this order.
+        [b"HPEXPIREAT", key, at, _, _, fields @ ..] => {
+            let one = |field: &&[u8]| line(&[b"HPEXPIREAT", key, at, field]);
+            return lines.extend(fields.iter().map(one));
+        }
         [b"RPUSH", ..] => return lines.push(format!("{:04} {}", lines.len(), line(words))),
         [b"HSET" | b"ZADD", ..] => 2,
         [b"SADD", ..] => 1,

@@ -256,7 +256,9 @@ fn show_state(model: &Model, now: u64) -> String {
         };
         let value = match &entry.value {
             Value::Str(bytes) => short(bytes),
-            Value::Hash(fields) => pairs(&mut fields.iter().map(|(f, v)| (f, short(v)))),
+            Value::Hash(fields) => pairs(&mut fields.iter().map(|(f, (v, at))| {
+                (f, short(v) + &at.map_or(String::new(), |at| format!("@{at}")))
+            })),
             Value::List(elements) => {
                 let elements: Vec<_> = elements.iter().map(|element| short(element)).collect();
                 format!("{elements:?}")

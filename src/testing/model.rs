@@ -13,13 +13,16 @@ pub type Words = Vec<Vec<u8>>;
 pub enum Value {
     /// A string.
     Str(Vec<u8>),
-    /// A hash.
-    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    /// A hash: fields that may have deadlines of their own.
+    Hash(BTreeMap<Vec<u8>, Field>),
     /// A list.
     List(VecDeque<Vec<u8>>),
     /// A sorted set whose scores are integers.
     Zset(BTreeMap<Vec<u8>, i64>),
 }
+
+/// The value of a field and its deadline.
+pub type Field = (Vec<u8>, Option<u64>);
 
 /// A value and its deadline.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,21 @@ pub struct Model {
 const NOT_AN_INTEGER: &[u8] = b"-ERR value is not an integer or out of range\r\n";
 const WRONG_TYPE: &[u8] = b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
 
+impl Entry {
+    /// What is left of it at `now`: without fields that have died; nothing when it has died, or is
+    /// a hash of which nothing else was left.
+    fn alive(mut self, now: u64) -> Option<Entry> {
+        let alive = |deadline: Option<u64>| deadline.is_none_or(|deadline| deadline >= now);
+        if let Value::Hash(fields) = &mut self.value {
+            fields.retain(|_, field| alive(field.1));
+            if fields.is_empty() {
+                return None;
+            }
+        }
+        alive(self.deadline).then_some(self)
+    }
+}
+
 impl Model {
     /// Runs commands one after another; their replies, and what they changed.
     pub fn run(&mut self, now: u64, db: u16, commands: &[Words]) -> (Vec<Vec<u8>>, Vec<Change>) {
@@ -51,12 +69,11 @@ impl Model {
         let mut changes = Vec::new();
         for name in before.keys().chain(self.keys.keys().filter(|name| !before.contains_key(*name)))
         {
-            // That an expired key is found and removed changes nothing that a client could see.
-            let expired = before.get(name).is_some_and(|old| old.deadline.is_some_and(|d| d < now));
-            if expired && !self.keys.contains_key(name) {
-                continue;
-            }
-            if before.get(name) != self.keys.get(name) {
+            // That what has expired is found and removed changes nothing that a client could see.
+            let seen = |keys: &BTreeMap<Name, Entry>| {
+                keys.get(name).and_then(|entry| entry.clone().alive(now))
+            };
+            if seen(&before) != seen(&self.keys) {
                 changes.push((name.clone(), self.keys.get(name).cloned()));
             }
         }
@@ -73,9 +90,10 @@ impl Model {
 
     /// What is there at `now`.
     pub fn alive(&self, now: u64) -> BTreeMap<Name, Entry> {
-        let alive = |entry: &Entry| entry.deadline.is_none_or(|deadline| deadline >= now);
-        let keys = self.keys.iter().filter(|(_, entry)| alive(entry));
-        keys.map(|(name, entry)| (name.clone(), entry.clone())).collect()
+        let alive = |(name, entry): (&Name, &Entry)| {
+            entry.clone().alive(now).map(|entry| (name.clone(), entry))
+        };
+        self.keys.iter().filter_map(alive).collect()
     }
 
     fn entry(&mut self, now: u64, name: &Name) -> Option<&mut Entry> {
@@ -123,6 +141,9 @@ impl Model {
             b"ZREM" => self.zrem(now, &name, &word(2)),
             b"HSET" => self.hset(now, name, word(2), word(3)),
             b"HDEL" => self.hdel(now, name, &word(2)),
+            b"HINCRBY" => self.hincrby(now, name, word(2), number(&word(3))),
+            b"HPEXPIREAT" => self.hexpire(now, name, &word(5), number(&word(2)) as u64),
+            b"HPERSIST" => self.hpersist(now, name, &word(4)),
             b"RENAME" => match self.entry(now, &name).cloned() {
                 Some(entry) => {
                     self.keys.remove(&name);
@@ -158,26 +179,71 @@ impl Model {
         integer(number + by)
     }
 
-    fn hset(&mut self, now: u64, name: Name, field: Vec<u8>, value: Vec<u8>) -> Vec<u8> {
+    fn fields(&mut self, now: u64, name: Name) -> Option<&mut BTreeMap<Vec<u8>, Field>> {
         let empty = Entry { value: Value::Hash(BTreeMap::new()), deadline: None };
-        let entry = match self.entry(now, &name) {
-            Some(entry) => entry,
-            None => self.keys.entry(name).or_insert(empty),
-        };
-        match &mut entry.value {
-            Value::Hash(fields) => integer(i64::from(fields.insert(field, value).is_none())),
-            _ => WRONG_TYPE.to_vec(),
+        self.entry(now, &name);
+        match &mut self.keys.entry(name).or_insert(empty).value {
+            Value::Hash(fields) => {
+                fields.retain(|_, field| field.1.is_none_or(|at| at >= now));
+                Some(fields)
+            }
+            _ => None,
         }
     }
 
+    fn hset(&mut self, now: u64, name: Name, field: Vec<u8>, value: Vec<u8>) -> Vec<u8> {
+        let Some(fields) = self.fields(now, name) else { return WRONG_TYPE.to_vec() };
+        integer(i64::from(fields.insert(field, (value, None)).is_none()))
+    }
+
+    fn hincrby(&mut self, now: u64, name: Name, field: Vec<u8>, by: i64) -> Vec<u8> {
+        let Some(fields) = self.fields(now, name) else { return WRONG_TYPE.to_vec() };
+        let held = fields.entry(field).or_insert((b"0".to_vec(), None));
+        let sum = number(&held.0) + by;
+        held.0 = sum.to_string().into_bytes();
+        integer(sum)
+    }
+
     fn hdel(&mut self, now: u64, name: Name, field: &[u8]) -> Vec<u8> {
-        let Some(entry) = self.entry(now, &name) else { return integer(0) };
-        let Value::Hash(fields) = &mut entry.value else { return WRONG_TYPE.to_vec() };
+        let Some(fields) = self.fields(now, name.clone()) else { return WRONG_TYPE.to_vec() };
         let gone = fields.remove(field).is_some();
         if fields.is_empty() {
             self.keys.remove(&name);
         }
         integer(i64::from(gone))
+    }
+
+    /// One field.
+    fn hexpire(&mut self, now: u64, name: Name, field: &[u8], at: u64) -> Vec<u8> {
+        let Some(fields) = self.fields(now, name.clone()) else { return WRONG_TYPE.to_vec() };
+        let answer = match fields.get_mut(field) {
+            None => -2,
+            Some(_) if at <= now => {
+                fields.remove(field);
+                2
+            }
+            Some(held) => {
+                held.1 = Some(at);
+                1
+            }
+        };
+        if fields.is_empty() {
+            self.keys.remove(&name);
+        }
+        [b"*1\r\n".to_vec(), integer(answer)].concat()
+    }
+
+    /// One field.
+    fn hpersist(&mut self, now: u64, name: Name, field: &[u8]) -> Vec<u8> {
+        let Some(fields) = self.fields(now, name.clone()) else { return WRONG_TYPE.to_vec() };
+        let answer = match fields.get_mut(field) {
+            None => -2,
+            Some(held) => held.1.take().map_or(-1, |_| 1),
+        };
+        if fields.is_empty() {
+            self.keys.remove(&name);
+        }
+        [b"*1\r\n".to_vec(), integer(answer)].concat()
     }
 
     fn rpush(&mut self, now: u64, name: Name, element: Vec<u8>) -> Vec<u8> {

@@ -50,6 +50,10 @@ impl Made {
             (b"PEXPIREAT", [_, _, at]) => {
                 self.deadline = std::str::from_utf8(at).ok().and_then(|at| at.parse().ok());
             }
+            (b"HPEXPIREAT", [_, _, at, _, _, fields @ ..]) => {
+                let one = |field: &&[u8]| vec![name.to_vec(), at.to_vec(), field.to_vec()];
+                self.commands.extend(fields.iter().map(one));
+            }
             // Elements without an order: one command each, and sorted in the end.
             (b"HSET" | b"ZADD", _) => {
                 let args: Vec<Vec<u8>> = args.collect();

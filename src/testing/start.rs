@@ -475,7 +475,15 @@ fn rebuilt(entry: &mut Option<Entry>, words: &[&[u8]]) {
             let empty = Entry { value: Value::Hash(Default::default()), deadline: None };
             if let Value::Hash(fields) = &mut entry.get_or_insert(empty).value {
                 for pair in pairs.chunks(2) {
-                    fields.insert(pair[0].to_vec(), pair[1].to_vec());
+                    fields.insert(pair[0].to_vec(), (pair[1].to_vec(), None));
+                }
+            }
+        }
+        [b"HPEXPIREAT", _, at, _, _, names @ ..] => {
+            let at = std::str::from_utf8(at).unwrap().parse().unwrap();
+            if let Some(Entry { value: Value::Hash(fields), .. }) = entry {
+                for name in names {
+                    fields.get_mut(*name).unwrap().1 = Some(at);
                 }
             }
         }

@@ -8,6 +8,10 @@ const NUMBERS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 /// Keys that hold hashes.
 const HASHES: [&str; 3] = ["h", "i", "j"];
 
+/// Keys that hold hashes with deadlines of fields. When the last field has died, the key is there
+/// until upkeep comes by, which nobody is to notice: so nothing is done to the keys as such.
+const TIMED: [&str; 2] = ["u", "v"];
+
 /// Keys that hold lists; one is a number now and then.
 const LISTS: [&str; 4] = ["l", "m", "n", "a"];
 
@@ -31,7 +35,7 @@ pub fn command(prng: &mut Prng, now: u64) -> Words {
     let hash = pick(prng, &HASHES);
     let field = prng.below(4);
     let value = prng.below(1000);
-    let line = match prng.below(52) {
+    let line = match prng.below(62) {
         0..8 => format!("SET {key} {value}"),
         8..17 => format!("INCR {key}"),
         17..20 => format!("GET {key}"),
@@ -58,6 +62,16 @@ pub fn command(prng: &mut Prng, now: u64) -> Words {
         }
         48..51 => format!("ZADD z{} {value} m{field}", value % 2),
         51 => format!("ZREM z{} m{field}", value % 2),
+        52..62 => {
+            let (key, at) = (pick(prng, &TIMED), now + 1 + 2 * prng.below(40));
+            match prng.below(8) {
+                0 | 1 => format!("HSET {key} f{field} {value}"),
+                2 => format!("HDEL {key} f{field}"),
+                3 => format!("HINCRBY {key} f{field} {value}"),
+                4 => format!("HPERSIST {key} FIELDS 1 f{field}"),
+                _ => format!("HPEXPIREAT {key} {at} FIELDS 1 f{field}"),
+            }
+        }
         38 => {
             let long = "x".repeat(prng.below(1500) as usize);
             format!("HSET {hash} long {long}")

@@ -10,6 +10,8 @@ mod bench;
 mod damage;
 #[path = "process/eviction.rs"]
 mod eviction;
+#[path = "process/hash_expire.rs"]
+mod hash_expire;
 #[path = "process/hostile.rs"]
 mod hostile;
 #[path = "process/lifecycle.rs"]

@@ -3,6 +3,8 @@
 //! Two bytes of count, then for each pair: field length, field, value length, value. A length is
 //! one byte below 255, else 255 and two bytes.
 
+use std::collections::HashSet;
+
 /// The longest field or value that can be in it.
 pub const LENGTH_MAX: usize = u16::MAX as usize;
 /// The most pairs that can be in it.
@@ -35,6 +37,31 @@ impl Flat {
     /// Bytes of memory that it holds.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// As one piece of memory.
+    pub fn into_bytes(self) -> Box<[u8]> {
+        self.bytes
+    }
+
+    /// Bytes that come from elsewhere, if they are valid: a pair at least, every field once.
+    pub fn verified(bytes: &[u8]) -> Option<Flat> {
+        let flat = Flat { bytes: bytes.into() };
+        let (mut seen, mut used) = (HashSet::new(), 2);
+        for (field, value) in flat.pairs() {
+            used += prefix(field.len()).1 + field.len() + prefix(value.len()).1 + value.len();
+            if !seen.insert(field) {
+                return None;
+            }
+        }
+        let exact = !seen.is_empty() && seen.len() == flat.len() && used == bytes.len();
+        drop(seen);
+        exact.then_some(flat)
     }
 
     /// The pairs in order.

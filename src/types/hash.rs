@@ -1,14 +1,13 @@
 //! A hash: small ones are one flat buffer, big ones a segmented table with a polarity bit a field.
 
-use std::cell::{Ref, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::base::table::{KeyHasher, Meta, New, Place, Stored, Table, View, is_small};
 use crate::types::flat::{COUNT_MAX, Flat, LENGTH_MAX};
-use crate::types::string::Bytes;
 
-/// What is called with a field, its value and its polarity.
-pub type EachField<'a> = dyn FnMut(&[u8], &[u8], u8) + 'a;
+/// What is called with a field, its value and its deadline.
+pub type EachField<'a> = dyn FnMut(&[u8], &[u8], Option<u64>) + 'a;
 
 /// Up to what a hash is small: hash-max-listpack-entries and hash-max-listpack-value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +18,8 @@ pub struct Limits {
     pub value: usize,
 }
 
-/// A hash value. Read it here; change it only through `keyspace::HashMut`.
+/// A hash none of whose fields has a deadline while it is small (timed.rs). Read it through
+/// `keyspace::Fields`; change it only through `keyspace::HashMut`.
 #[derive(Clone, Debug)]
 pub enum Hash {
     /// A small one.
@@ -28,7 +28,8 @@ pub enum Hash {
     Big(Rc<RefCell<BigHash>>),
 }
 
-/// The fields of a big hash, each with a polarity bit (snapshot.rs of the keyspace).
+/// The fields of a big hash, each with a polarity bit (snapshot.rs of the keyspace), and with a
+/// deadline if it has one.
 #[derive(Debug)]
 pub struct BigHash {
     table: Table<Box<[u8]>>,
@@ -63,50 +64,6 @@ impl Hash {
     /// Whether there is no field.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// The value of `field`.
-    pub fn get(&self, field: &[u8]) -> Option<Bytes<'_>> {
-        match self {
-            Hash::Flat(flat) => flat.get(field).map(Bytes::Slice),
-            Hash::Big(big) => {
-                let found = Ref::filter_map(big.borrow(), |big| big.get(field));
-                found.ok().map(Bytes::Guard)
-            }
-        }
-    }
-
-    /// Calls `each` with every field and value: insertion order while small, hash order when big.
-    pub fn for_each(&self, mut each: impl FnMut(&[u8], &[u8])) {
-        match self {
-            Hash::Flat(flat) => flat.pairs().for_each(|(field, value)| each(field, value)),
-            Hash::Big(big) => big.borrow().for_each(&mut |field, value, _| each(field, value)),
-        }
-    }
-
-    /// Visits about `count` fields from `cursor` (0 at first) on; returns the next cursor, 0 at the
-    /// end. A small hash is returned whole. What is there throughout is visited at least once.
-    pub fn scan(&self, cursor: u64, count: usize, mut each: impl FnMut(&[u8], &[u8])) -> u64 {
-        match self {
-            Hash::Flat(flat) => {
-                flat.pairs().for_each(|(field, value)| each(field, value));
-                0
-            }
-            Hash::Big(big) => big.borrow().scan(cursor, count, &mut each),
-        }
-    }
-
-    /// A field chosen at random by `dice`, a random number; nothing when empty.
-    pub fn random(&self, dice: u64, each: impl FnOnce(&[u8], &[u8])) {
-        match self {
-            Hash::Flat(flat) => {
-                let nth = dice.checked_rem(flat.len() as u64).unwrap_or_default();
-                if let Some((field, value)) = flat.pairs().nth(nth as usize) {
-                    each(field, value);
-                }
-            }
-            Hash::Big(big) => big.borrow().random(dice, each),
-        }
     }
 
     /// Bytes of memory that it holds.
@@ -144,23 +101,38 @@ impl BigHash {
         &self.table
     }
 
-    /// The value of a field.
-    pub fn get(&self, field: &[u8]) -> Option<&[u8]> {
-        let place = self.table.find(self.table.hash(field), field)?;
-        match self.table.view(place).value {
-            Stored::Inline(bytes) => Some(bytes),
-            Stored::Extern(bytes) => Some(bytes),
-        }
+    /// How many fields have a deadline.
+    pub fn deadlines(&self) -> usize {
+        self.table.deadlines()
     }
 
-    /// Calls `each` with every field, value and polarity, in hash order.
+    /// How many fields have a deadline before `now`, looking at no more segments than this.
+    #[inline]
+    pub fn count_due(&self, now: u64, segments: usize) -> usize {
+        if self.table.deadlines() == 0 { 0 } else { self.table.count_due(now, segments) }
+    }
+
+    /// The value of a field.
+    pub fn get(&self, field: &[u8]) -> Option<&[u8]> {
+        self.look(field).map(|(value, _)| value)
+    }
+
+    /// The value and the deadline of a field.
+    #[inline]
+    pub fn look(&self, field: &[u8]) -> Option<(&[u8], Option<u64>)> {
+        let place = self.table.find(self.table.hash(field), field)?;
+        let view = self.table.view(place);
+        Some((value_of(&view), view.meta.deadline))
+    }
+
+    /// Calls `each` with every field, value and deadline, in hash order.
     pub fn for_each(&self, each: &mut EachField<'_>) {
         let (mut places, mut from) = (Vec::new(), Some(0));
         while let Some(start) = from {
             from = self.table.ordered(start, &mut places, |_| true);
             for &place in &places {
                 let view = self.table.view(place);
-                each(view.key, value_of(&view), view.meta.marks);
+                each(view.key, value_of(&view), view.meta.deadline);
             }
         }
     }
@@ -182,27 +154,32 @@ impl BigHash {
     }
 
     /// Visits about `count` fields from `cursor` on; returns the next cursor, 0 at the end.
-    pub fn scan(&self, cursor: u64, count: usize, each: &mut dyn FnMut(&[u8], &[u8])) -> u64 {
-        self.table.scan(cursor, count, &mut |view| each(view.key, value_of(&view)))
+    pub fn scan(&self, cursor: u64, count: usize, each: &mut EachField<'_>) -> u64 {
+        let mut visit = |view: View<'_, _>| each(view.key, value_of(&view), view.meta.deadline);
+        self.table.scan(cursor, count, &mut visit)
     }
 
     /// A field chosen at random by `dice`, a random number; nothing when empty.
-    pub fn random(&self, dice: u64, each: impl FnOnce(&[u8], &[u8])) {
+    pub fn random(&self, dice: u64, each: impl FnOnce(&[u8], &[u8], Option<u64>)) {
         if let Some(place) = self.table.random(dice) {
             let view = self.table.view(place);
-            each(view.key, value_of(&view));
+            each(view.key, value_of(&view), view.meta.deadline);
         }
     }
 
-    /// Sets a field and its polarity; says whether it is new.
+    /// Sets a field and its polarity; it has no deadline then. Says whether it is new.
     pub fn set(&mut self, field: &[u8], value: &[u8], polarity: u8) -> bool {
+        self.put(field, value, Meta { marks: polarity, ..Meta::default() })
+    }
+
+    /// Sets a field, its polarity and its deadline; says whether it is new.
+    pub fn put(&mut self, field: &[u8], value: &[u8], meta: Meta) -> bool {
         let new = if is_small(value) {
             New::Inline(value)
         } else {
             self.values += value.len();
             New::Extern(value.into())
         };
-        let meta = Meta { marks: polarity, ..Meta::default() };
         let hash = self.table.hash(field);
         match self.table.find(hash, field) {
             Some(place) => {
@@ -217,6 +194,21 @@ impl BigHash {
         }
     }
 
+    /// Sets the polarity and the deadline of a field, if it is there.
+    pub fn set_deadline(&mut self, field: &[u8], polarity: u8, deadline: Option<u64>) {
+        if let Some(place) = self.table.find(self.table.hash(field), field) {
+            self.table.set_deadline(place, polarity, deadline);
+        }
+    }
+
+    /// Gives the names of up to `most` fields whose deadline is before `now` to `each`: those of
+    /// one segment. They have to be removed then: they are not given again. How many fields were
+    /// looked at; nothing when none is due.
+    pub fn each_due(&mut self, now: u64, most: usize, each: impl FnMut(&[u8])) -> Option<usize> {
+        let number = self.table.due(0, usize::MAX, now)?;
+        Some(self.table.each_due(number, now, most, each))
+    }
+
     /// Removes a field; says whether it was there.
     pub fn remove(&mut self, field: &[u8]) -> bool {
         let Some(place) = self.table.find(self.table.hash(field), field) else { return false };
@@ -225,20 +217,25 @@ impl BigHash {
         true
     }
 
-    /// If the field's polarity is another one: gives its value to `each` and flips it.
-    pub fn displace(&mut self, field: &[u8], polarity: u8, each: impl FnOnce(&[u8])) {
+    /// If the field's polarity is another one: gives its value and deadline to `each` and flips it.
+    pub fn displace(&mut self, field: &[u8], polarity: u8, each: impl FnOnce(&[u8], Option<u64>)) {
         let Some(place) = self.table.find(self.table.hash(field), field) else { return };
         let view = self.table.view(place);
         if view.meta.marks != polarity {
-            each(value_of(&view));
+            each(value_of(&view), view.meta.deadline);
             self.table.set_marks(place, polarity);
         }
     }
 
     /// Gives the field at a place to `each` and sets its polarity.
-    pub fn save(&mut self, place: Place, polarity: u8, each: impl FnOnce(&[u8], &[u8])) {
+    pub fn save(
+        &mut self,
+        place: Place,
+        polarity: u8,
+        each: impl FnOnce(&[u8], &[u8], Option<u64>),
+    ) {
         let view = self.table.view(place);
-        each(view.key, value_of(&view));
+        each(view.key, value_of(&view), view.meta.deadline);
         self.table.set_marks(place, polarity);
     }
 

@@ -15,6 +15,7 @@ pub mod set;
 pub mod sorted;
 pub mod stream;
 pub mod string;
+pub mod timed;
 pub mod tree;
 pub mod value;
 pub mod zset;

@@ -9,6 +9,7 @@ use crate::types::list::List;
 use crate::types::packed::Packed;
 use crate::types::set::Set;
 use crate::types::stream::parts::{StreamBuilding, StreamParts, StreamRemains};
+use crate::types::timed::Timed;
 use crate::types::tree::{self, Leaf, Leaves, Tree};
 use crate::types::value::{Kind, Value};
 use crate::types::zset::packed::Packed as Scored;
@@ -58,6 +59,7 @@ impl Value {
             Value::List(List::Small(bytes)) => Some(bytes),
             Value::Zset(Zset::Packed(packed)) => Some(packed.as_bytes()),
             Value::Set(set) => set.whole(),
+            Value::Timed(timed) => Some(timed.as_bytes()),
             _ => None,
         }
     }
@@ -68,6 +70,7 @@ impl Value {
             Value::List(List::Small(bytes)) => std::mem::take(bytes),
             Value::Zset(Zset::Packed(packed)) => std::mem::take(packed).into_bytes(),
             Value::Set(set) => set.take_whole(),
+            Value::Timed(timed) => std::mem::take(timed).into_bytes(),
             _ => Box::default(),
         }
     }
@@ -83,7 +86,9 @@ impl Value {
                 let packed = Scored::read(bytes).filter(|packed| !packed.is_empty());
                 Ok(Value::Zset(Zset::Packed(packed.ok_or(BadPart)?)))
             }
-            Kind::String | Kind::Hash | Kind::Stream => Err(BadPart),
+            Kind::String | Kind::Stream => Err(BadPart),
+            // Of hashes, those with deadlines.
+            Kind::Hash => Timed::verified(bytes).map(Value::Timed).ok_or(BadPart),
             Kind::Set => Set::verified(bytes).map(Value::Set).ok_or(BadPart),
         }
     }

@@ -118,7 +118,7 @@ impl Set {
     /// the end. A small set is returned whole. What is there throughout is visited at least once.
     pub fn scan(&self, cursor: u64, count: usize, mut each: impl FnMut(&[u8])) -> u64 {
         match self {
-            Set::Big(big) => big.borrow().scan(cursor, count, &mut |member, _| each(member)),
+            Set::Big(big) => big.borrow().scan(cursor, count, &mut |member, _, _| each(member)),
             Set::Ints(_) | Set::Flat(_) => {
                 self.for_each(each);
                 0
@@ -140,7 +140,7 @@ impl Set {
                     each(member);
                 }
             }
-            Set::Big(big) => big.borrow().random(dice, |member, _| each(member)),
+            Set::Big(big) => big.borrow().random(dice, |member, _, _| each(member)),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::types::list::List;
 use crate::types::rope::Rope;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
+use crate::types::timed::Timed;
 use crate::types::zset::Zset;
 
 /// A value that does not lie in the table's arena. What can be big is shared with a snapshot in
@@ -20,6 +21,8 @@ pub enum Value {
     Rope(Rc<RefCell<Rope>>),
     /// A hash.
     Hash(Hash),
+    /// A small hash with deadlines of fields.
+    Timed(Timed),
     /// A list.
     List(List),
     /// A sorted set.
@@ -58,6 +61,8 @@ pub enum Encoding {
     Raw,
     /// A small hash, set or sorted set.
     Listpack,
+    /// A small hash with deadlines of fields.
+    ListpackEx,
     /// A set of a few integers.
     Intset,
     /// A big hash or set.
@@ -91,6 +96,7 @@ impl Value {
             Value::Str(bytes) => bytes.len(),
             Value::Rope(rope) => rope.borrow().bytes(),
             Value::Hash(hash) => hash.bytes(),
+            Value::Timed(timed) => timed.bytes(),
             Value::List(list) => list.bytes(),
             Value::Zset(zset) => zset.bytes(),
             Value::Set(set) => set.bytes(),
@@ -98,11 +104,23 @@ impl Value {
         }
     }
 
+    /// Of a hash: no field has a deadline before this moment, or none has any.
+    pub fn soonest(&self) -> Option<u64> {
+        match self {
+            Value::Timed(timed) => timed.soonest(),
+            Value::Hash(Hash::Big(big)) => {
+                let table = &big.borrow();
+                (table.deadlines() > 0).then(|| table.table().soonest())
+            }
+            _ => None,
+        }
+    }
+
     /// Its type.
     pub fn kind(&self) -> Kind {
         match self {
             Value::Str(_) | Value::Rope(_) => Kind::String,
-            Value::Hash(_) => Kind::Hash,
+            Value::Hash(_) | Value::Timed(_) => Kind::Hash,
             Value::List(_) => Kind::List,
             Value::Zset(_) => Kind::Zset,
             Value::Set(_) => Kind::Set,
@@ -115,6 +133,7 @@ impl Value {
         match self {
             Value::Str(_) | Value::Rope(_) | Value::Stream(_) => false,
             Value::Hash(hash) => hash.is_empty(),
+            Value::Timed(timed) => timed.is_empty(),
             Value::List(list) => list.is_empty(),
             Value::Zset(zset) => zset.is_empty(),
             Value::Set(set) => set.is_empty(),
@@ -130,11 +149,22 @@ impl Encoding {
             Encoding::Embstr => "embstr",
             Encoding::Raw => "raw",
             Encoding::Listpack => "listpack",
+            Encoding::ListpackEx => "listpackex",
             Encoding::Intset => "intset",
             Encoding::Hashtable => "hashtable",
             Encoding::Quicklist => "quicklist",
             Encoding::Skiplist => "skiplist",
             Encoding::Stream => "stream",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_takes_three_words() {
+        assert_eq!(size_of::<Value>(), 24);
     }
 }

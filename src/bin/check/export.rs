@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use basalt::base::ids::ShardId;
 use basalt::persist::rdb::file_writer::FileWriter;
+use basalt::persist::rdb::payload::{READ, WRITTEN};
 use basalt::persist::recovery::Mode;
 use basalt::persist::segment_scan::Parts;
 use basalt::server::verify;
@@ -37,18 +38,26 @@ pub fn export(
     }
     let failed = |error: io::Error| Trouble::Unable(format!("{}: {error}", temporary.display()));
     fs::create_dir_all(to).map_err(failed)?;
-    let mut file = File::create(&temporary).map_err(failed)?;
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let mut writer = FileWriter::new(&[("redis-bits", "64"), ("ctime", &seconds.to_string())]);
-    let mut keys = 0;
-    for index in 0..inspected.manifest.shards.len() {
-        let id = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
-        let mut shard = verify::load(dir, &inspected.manifest, &plan, id, databases)?;
-        let mut write = |part: Vec<u8>| file.write_all(&part);
-        keys += shard.write_dump(&mut writer, &mut write).map_err(failed)?;
-    }
-    file.write_all(&writer.finish()).and_then(|()| file.sync_all()).map_err(failed)?;
-    let bytes = file.metadata().map_err(failed)?.len();
+    // Whether a later version is needed is known when all shards have been seen.
+    let mut version = WRITTEN;
+    let (keys, bytes) = loop {
+        let mut file = File::create(&temporary).map_err(failed)?;
+        let mut writer = FileWriter::new(version, &[("redis-bits", "64"), ("ctime", &now())]);
+        let (mut keys, mut timed) = (0, 0);
+        for index in 0..inspected.manifest.shards.len() {
+            let id = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
+            let mut shard = verify::load(dir, &inspected.manifest, &plan, id, databases)?;
+            timed += usize::from(shard.keys.has_timed_fields());
+            let mut write = |part: Vec<u8>| file.write_all(&part);
+            keys += shard.write_dump(&mut writer, &mut write).map_err(failed)?;
+        }
+        if timed > 0 && version < READ {
+            version = READ;
+            continue;
+        }
+        file.write_all(&writer.finish()).and_then(|()| file.sync_all()).map_err(failed)?;
+        break (keys, file.metadata().map_err(failed)?.len());
+    };
     fs::rename(&temporary, &path).map_err(failed)?;
     File::open(to).and_then(|to| to.sync_all()).map_err(failed)?;
     report.line(&[
@@ -56,4 +65,9 @@ pub fn export(
         ("keys", Value::Number(keys)),
         ("bytes", Value::Number(bytes)),
     ])
+}
+
+/// Seconds since 1970.
+fn now() -> String {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()).to_string()
 }

@@ -22,6 +22,8 @@ const BEFORE: &str = "set s 5
     set mortal x
     expire mortal 100
     hset h f 5 g text
+    hset timed f 5 g text
+    hpexpireat timed 1800000000000 fields 1 f
     rpush l a b a c
     zadd z 1 a 2 b 3 c
     zadd y 5 b
@@ -72,6 +74,26 @@ const CHANGES: &str = "append s x
     hdel h f
     hincrby h f 1
     hincrbyfloat h f 1.5
+    hexpire h 100 fields 1 f
+    hexpire h 0 fields 1 f
+    hexpire h 0 fields 2 f g
+    hexpireat h 1800000000 nx fields 2 f nothing
+    hpexpire h 100000 lt fields 1 f
+    hpexpireat h 1800000000000 fields 3 f g nothing
+    hpexpireat timed 1 fields 1 f
+    hpersist timed fields 2 f g
+    hset timed f 6
+    hincrby timed f 1
+    hincrbyfloat timed f 1.5
+    hgetex h px 100000 fields 2 f nothing
+    hgetex h exat 1 fields 1 f
+    hgetex timed persist fields 2 f g
+    hgetdel h fields 2 f nothing
+    hgetdel timed fields 2 f g
+    hsetex h px 100000 fields 1 f 6
+    hsetex new fnx fields 2 f 6 g 7
+    hsetex timed fxx keepttl fields 2 f 6 g 7
+    hsetex timed exat 1 fields 1 f 6
     hmset h f 6
     hset h new 1
     hset h f 6
@@ -200,6 +222,10 @@ const READS: &str = "bitcount s
     get s
     getrange t 0 1
     hexists h f
+    hexpiretime timed fields 2 f g
+    hpexpiretime timed fields 1 f
+    httl timed fields 1 f
+    hpttl h fields 2 f nothing
     hget h f
     hgetall h
     hkeys h
@@ -296,6 +322,16 @@ const NOTHING: &str = "bitfield s set u8 0 53 get u4 0
     getdel nothing
     getex s
     hdel h nothing
+    hexpire h 100 xx fields 1 f
+    hexpire nothing 100 fields 1 f
+    hpexpireat timed 1700000000001 gt fields 1 f
+    hpersist h fields 1 f
+    hgetex h fields 1 f
+    hgetex h persist fields 1 f
+    hgetdel h fields 1 nothing
+    hsetex h fnx fields 1 f 1
+    hsetex h fxx fields 1 nothing 1
+    hsetex new exat 1 fields 1 f 1
     hsetnx h f 1
     linsert l before nothing x
     blmove nothing l left left 0

@@ -18,6 +18,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("keys", include_str!("scripts/keys.txt")),
     ("dump", include_str!("scripts/dump.txt")),
     ("hashes", include_str!("scripts/hashes.txt")),
+    ("fields with deadlines", include_str!("scripts/hash_expire.txt")),
     ("lists", include_str!("scripts/lists.txt")),
     ("sorted sets", include_str!("scripts/zsets.txt")),
     ("geo", include_str!("scripts/geo.txt")),

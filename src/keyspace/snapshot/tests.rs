@@ -7,8 +7,9 @@ use super::*;
 use crate::base::ids::Lsn;
 use crate::base::prng::Prng;
 use crate::base::table::Table;
+use crate::keyspace::expiry::Gone;
 use crate::keyspace::item::Shape;
-use crate::keyspace::keyspace::{Expiry, Settings, WrongType};
+use crate::keyspace::keyspace::{Expiry, Settings, Was, WrongType};
 use crate::types::hash::Limits;
 use crate::types::packed::elements;
 use crate::types::set::{Set, SetLimits};
@@ -17,6 +18,7 @@ use crate::types::stream::group::{Group, Pending};
 use crate::types::stream::id::StreamId;
 use crate::types::stream::parts::StreamBuilding;
 use crate::types::stream::{Exactness, Stream, Trim};
+use crate::types::timed::Timed;
 use crate::types::value::Kind;
 use crate::types::zset::ZsetLimits;
 use crate::types::zset::packed::entries;
@@ -24,7 +26,7 @@ use crate::types::zset::packed::entries;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Val {
     Str(Vec<u8>),
-    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    Hash(Rows),
     List(Vec<Vec<u8>>),
     Set(BTreeSet<Vec<u8>>),
     /// The values of entries, and what is pending for the one consumer of the one group.
@@ -33,6 +35,9 @@ enum Val {
 }
 
 type Name = (u16, Vec<u8>);
+/// A value and its deadline.
+type Row = (Vec<u8>, Option<u64>);
+type Rows = BTreeMap<Vec<u8>, Row>;
 type State = BTreeMap<Name, (Val, Option<u64>)>;
 
 /// A keyspace and the map that it has to agree with.
@@ -58,7 +63,7 @@ struct Fragments {
     name: Name,
     deadline: Option<u64>,
     shape: Shape,
-    fields: BTreeMap<Vec<u8>, Vec<u8>>,
+    fields: Rows,
     chunks: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -76,7 +81,7 @@ impl Sink for Collected {
                 let value = match value {
                     Small::Str(bytes) => Val::Str(bytes.to_vec()),
                     Small::Hash(flat) => {
-                        let pair = |(f, v): (&[u8], &[u8])| (f.to_vec(), v.to_vec());
+                        let pair = |(f, v): (&[u8], &[u8])| (f.to_vec(), (v.to_vec(), None));
                         Val::Hash(flat.pairs().map(pair).collect())
                     }
                     Small::Whole(kind, bytes) => of_parts(kind, &[bytes.to_vec()]),
@@ -89,9 +94,10 @@ impl Sink for Collected {
                 let fragments = Fragments { name, deadline, shape, fields, chunks };
                 assert!(self.open.insert(id, fragments).is_none(), "opened twice");
             }
-            Item::Field { id, field, value } => {
+            Item::Field { id, field, value, deadline } => {
                 let fragments = self.open.get_mut(&id).expect("a field of an open hash");
-                let before = fragments.fields.insert(field.to_vec(), value.to_vec());
+                let row = (value.to_vec(), deadline.map(|at| at.0));
+                let before = fragments.fields.insert(field.to_vec(), row);
                 assert!(before.is_none(), "field twice");
             }
             Item::Chunk { id, offset, bytes } => {
@@ -104,7 +110,8 @@ impl Sink for Collected {
                     Shape::Table { kind, fields } => {
                         assert_eq!(fields, fragments.fields.len() as u64);
                         if kind == Kind::Set {
-                            assert!(fragments.fields.values().all(Vec::is_empty));
+                            let empty = |row: &Row| row.0.is_empty() && row.1.is_none();
+                            assert!(fragments.fields.values().all(empty));
                             Val::Set(fragments.fields.into_keys().collect())
                         } else {
                             Val::Hash(fragments.fields)
@@ -138,6 +145,10 @@ fn of_parts(kind: Kind, parts: &[Vec<u8>]) -> Val {
         Kind::List => {
             let elements = parts.iter().flat_map(|part| elements(part).map(<[u8]>::to_vec));
             Val::List(elements.collect())
+        }
+        Kind::Hash => {
+            let timed = Timed::verified(&parts.concat()).expect("a small hash");
+            Val::Hash(timed.rows().map(|(f, v, at)| (f.to_vec(), (v.to_vec(), at))).collect())
         }
         Kind::Set => {
             let mut members = BTreeSet::new();
@@ -334,9 +345,22 @@ impl Twin {
             }
             _ => {
                 let (now, model) = (self.now, &mut self.model);
-                self.keys.expire_slice(20, &mut |db, key| {
-                    let held = model.remove(&(db.0, key.to_vec()));
-                    assert!(held.is_some_and(|held| held.1.is_some_and(|at| at < now)));
+                self.keys.expire_slice(20, &mut |db, gone| match gone {
+                    Gone::Key(key) => {
+                        let held = model.remove(&(db.0, key.to_vec()));
+                        assert!(held.is_some_and(|held| held.1.is_some_and(|at| at < now)));
+                    }
+                    Gone::Fields(key, fields) => {
+                        let name = (db.0, key.to_vec());
+                        let Some((Val::Hash(hash), _)) = model.get_mut(&name) else { panic!() };
+                        for field in fields {
+                            let row = hash.remove(&**field);
+                            assert!(row.is_some_and(|row| row.1.is_some_and(|at| at < now)));
+                        }
+                        if hash.is_empty() {
+                            model.remove(&name);
+                        }
+                    }
                 });
             }
         }
@@ -396,28 +420,46 @@ impl Twin {
             return;
         };
         let most = if self.fields > 100 { 200 } else { 8 };
+        let now = self.now;
         let changes: Vec<_> = (0..self.prng.below(most))
-            .map(|_| (self.field(), self.prng.chance(2, 3).then(|| self.value())))
+            .map(|_| (self.field(), self.prng.below(9), self.value(), self.deadline()))
             .collect();
         let mut open = if held.is_none() {
             self.keys.hash_or_new(db, &key).unwrap()
         } else {
             self.keys.hash_mut(db, &key).unwrap().unwrap()
         };
-        for (field, value) in changes {
-            let known = hash.get(&field).map(|value| &value[..]);
-            assert_eq!(open.get(&field).as_deref(), known);
-            match value {
-                Some(value) => {
+        for (field, what, value, deadline) in changes {
+            let held = hash.get(&field).cloned();
+            let known = held.clone().filter(|row| row.1.is_none_or(|at| at >= now));
+            assert_eq!(open.get(&field).as_deref(), known.as_ref().map(|row| &row.0[..]));
+            assert_eq!(open.deadline(&field), known.as_ref().and_then(|row| row.1.map(Millis)));
+            assert_eq!(open.is_dead(&field), known.is_none() && held.is_some());
+            match what {
+                0..4 => {
                     assert_eq!(open.set(&field, &value), known.is_none());
-                    hash.insert(field, value);
+                    hash.insert(field, (value, None));
                 }
-                None => {
-                    assert_eq!(open.remove(&field), known.is_some());
+                4 => {
+                    assert_eq!(open.set_keeping(&field, &value), known.is_none());
+                    hash.insert(field, (value, known.and_then(|row| row.1)));
+                }
+                5..7 if known.is_some() => {
+                    open.set_deadline(&field, deadline.map(Millis));
+                    hash.entry(field).and_modify(|row| row.1 = deadline);
+                }
+                _ => {
+                    let was = match (&known, &held) {
+                        (Some(_), _) => Was::Alive,
+                        (None, Some(_)) => Was::Dead,
+                        (None, None) => Was::Absent,
+                    };
+                    assert_eq!(open.remove(&field), was);
                     hash.remove(&field);
                 }
             }
-            assert_eq!(open.len(), hash.len());
+            let alive = hash.values().filter(|row| row.1.is_none_or(|at| at >= now));
+            assert_eq!(open.len(), alive.count());
         }
         drop(open);
         self.model.insert(name.clone(), (Val::Hash(hash.clone()), deadline));
@@ -644,11 +686,16 @@ impl Twin {
             }
             Some((Val::Hash(hash), _)) => {
                 assert_eq!(self.keys.kind(db, key), Some(Kind::Hash));
-                let mut found = BTreeMap::new();
-                self.keys.hash(db, key).unwrap().unwrap().for_each(|field, value| {
-                    assert!(found.insert(field.to_vec(), value.to_vec()).is_none());
+                let (mut found, now) = (Rows::new(), self.now);
+                let fields = self.keys.hash(db, key).unwrap().unwrap();
+                fields.for_each_until(|field, value, at| {
+                    assert!(found.insert(field.to_vec(), (value.to_vec(), at)).is_none());
                 });
-                assert_eq!(found, hash);
+                let alive = |row: &Row| row.1.is_none_or(|at| at >= now);
+                assert_eq!((fields.len(), fields.count()), (found.len(), found.len()));
+                fields.random(key.len() as u64 * 77, |field, _| assert!(found.contains_key(field)));
+                let hash = hash.into_iter().filter(|(_, row)| alive(row));
+                assert_eq!(found, hash.collect());
             }
             Some((Val::Set(set), _)) => {
                 assert_eq!(self.keys.kind(db, key), Some(Kind::Set));
@@ -716,7 +763,7 @@ impl Twin {
                 match value {
                     Stored::Extern(Value::Hash(Hash::Big(big)) | Value::Set(Set::Big(big))) => {
                         assert_eq!(big.borrow().fragment, None);
-                        big.borrow().for_each(&mut |_, _, mark| assert_eq!(mark, polarity));
+                        visit(big.borrow().table(), |mark, _| assert_eq!(mark, polarity));
                         let table = big.borrow().table().footprint();
                         assert_eq!(table, big.borrow().table().recount());
                         fields += 1;
@@ -745,7 +792,7 @@ impl Twin {
     }
 }
 
-fn visit(table: &Table<Value>, mut each: impl FnMut(u8, Stored<'_, Value>)) {
+fn visit<X>(table: &Table<X>, mut each: impl FnMut(u8, Stored<'_, X>)) {
     let (mut places, mut from) = (Vec::new(), Some(0));
     while let Some(start) = from {
         from = table.ordered(start, &mut places, |_| true);

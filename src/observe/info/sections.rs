@@ -151,6 +151,7 @@ pub(super) fn stats(facts: &Facts, out: &mut Lines) {
     ]);
     out.line("rejected_connections", counted.connections_rejected);
     out.constants(&[("sync_full", "0"), ("sync_partial_ok", "0"), ("sync_partial_err", "0")]);
+    out.line("expired_subkeys", counted.expired_subkeys);
     out.line("expired_keys", counted.expired_keys);
     out.constants(&[
         ("expired_stale_perc", "0.00"),

@@ -1,8 +1,8 @@
-//! Writes a file in Redis' format, version 10, which Redis 7.0 and later load (file_reader.rs says
+//! Writes a file in Redis' format, version 10, which Redis 7.0 and later load, or version 12, which
+//! Redis 7.4 and later load, if it may hold hashes with deadlines of fields (file_reader.rs says
 //! what is in it). Bytes are taken from it as they come.
 
 use crate::base::checksum::Jones64;
-use crate::persist::rdb::payload::WRITTEN;
 use crate::persist::rdb::scalar::Drain;
 
 /// Writes one file.
@@ -14,10 +14,10 @@ pub struct FileWriter {
 }
 
 impl FileWriter {
-    /// A new file, with what is said about it.
-    pub fn new(about: &[(&str, &str)]) -> FileWriter {
+    /// A new file of this version, with what is said about it.
+    pub fn new(version: u16, about: &[(&str, &str)]) -> FileWriter {
         let mut writer = FileWriter { out: Vec::new(), crc: Jones64::default(), db: None };
-        writer.out.extend_from_slice(format!("REDIS{WRITTEN:04}").as_bytes());
+        writer.out.extend_from_slice(format!("REDIS{version:04}").as_bytes());
         for (name, value) in about {
             let mut drain = Drain::new(&mut writer.out);
             drain.byte(0xfa);

@@ -7,10 +7,12 @@
 use crate::base::checksum::jones64;
 use crate::persist::rdb::scalar::{Source, Stop};
 use crate::persist::rdb::value_reader::{Part, ValueReader};
+use crate::persist::rdb::value_writer::TIMED;
 
-/// The version of Redis 7.0's format, which is written.
+/// The version of Redis 7.0's format, which is written wherever it will do.
 pub const WRITTEN: u16 = 10;
-/// The version of Redis 7.4's format, up to which is read.
+/// The version of Redis 7.4's format, up to which is read, and which is written where a hash has
+/// deadlines of fields.
 pub const READ: u16 = 12;
 
 const FOOTER: usize = 10;
@@ -26,7 +28,9 @@ pub enum BadPayload {
 
 /// Appends the footer to a type and its value.
 pub fn seal(payload: &mut Vec<u8>) {
-    payload.extend_from_slice(&WRITTEN.to_le_bytes());
+    let timed = payload.first() == Some(&TIMED);
+    let version = if timed { READ } else { WRITTEN };
+    payload.extend_from_slice(&version.to_le_bytes());
     let crc = jones64(payload);
     payload.extend_from_slice(&crc.to_le_bytes());
 }

@@ -22,6 +22,7 @@ fn line(part: &Part<'_>) -> String {
     match part {
         Part::Text(bytes) | Part::Element(bytes) | Part::Member(bytes) => text(bytes),
         Part::Pair(name, value) => format!("{} = {}", text(name), text(value)),
+        Part::Timed(name, value, at) => format!("{} = {} until {at}", text(name), text(value)),
         Part::Scored(member, score) => format!("{} @ {score}", text(member)),
         Part::Stream(StreamPart::Entry((ms, seq), pairs)) => {
             let pairs =
@@ -380,7 +381,7 @@ fn hostile_files_are_refused_or_read() {
 
 /// A file of ours, in blocks of all sizes.
 fn file() -> Vec<u8> {
-    let mut writer = FileWriter::new(&[("redis-ver", "7.0.15"), ("ctime", "1")]);
+    let mut writer = FileWriter::new(10, &[("redis-ver", "7.0.15"), ("ctime", "1")]);
     let mut value = Vec::new();
     ValueWriter::string(&mut value, b"hello");
     writer.key(0, b"k", Some(1_234_567_890_123), &value);
@@ -458,7 +459,7 @@ fn what_a_file_may_hold_beside_keys() {
         (b"REDIS0010\xf5\x01x", "a library of functions"),
         (b"REDIS0010\xf7\x01x", "data of a module"),
         (b"REDIS0010\x07\x01k", "a value of a module"),
-        (b"REDIS0012\x18\x01k", "deadlines of fields"),
+        (b"REDIS0012\x18\x01k\0\0\0\0\0\x40\0\0\x01\x02\x01f\x01v", "the deadline of a field"),
         (b"REDIS0010\x00\x01k\x81\xff\xff\xff\xff\xff\xff\xff\xff", "more than 512 MiB"),
         (b"REDIS0010\xff\x01\x02\x03\x04\x05\x06\x07\x08", "the checksum"),
     ];

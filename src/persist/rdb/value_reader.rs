@@ -9,15 +9,28 @@
 //!  5 zset     count, (text, 8 bytes)             9 hash   zipmap
 //! 14 list     count, ziplists                   18 list   count, (1, text) or (2, listpack)
 //! 15, 19, 21 stream                             see stream_reader.rs
-//!  6, 7       a value of a module               22 to 25  hashes with deadlines of fields
+//!  6, 7       a value of a module
 //! ```
 //!
-//! A packed encoding (packed.rs) is one text. A value is valid if and only if its parts are and
+//! A packed encoding (packed.rs) is one text. A hash whose fields have deadlines is one of
+//!
+//! ```text
+//! 24 hash     moment, count, (time, name, value)      25 hash   moment, listpack
+//! 22 hash     count, (time, name, value)              23 hash   listpack
+//! ```
+//!
+//! where a moment is milliseconds in 8 bytes, little endian, and a time is a length: 0 without a
+//! deadline, else how long after the millisecond before the moment (24), or the deadline itself
+//! (22). In a listpack of these, each name and value is followed by the deadline, or 0. (What Redis
+//! 7.4 writes are 24 and 25; 22 and 23 are of its release candidates.)
+//!
+//! A value is valid if and only if its parts are, no deadline is later than Redis allows, and
 //! names, members and fields occur once; the latter is for whoever puts the value together.
 
 use crate::persist::rdb::packed::{Cursor, Packing};
 use crate::persist::rdb::scalar::{Source, Stop, Text, score};
 use crate::persist::rdb::stream_reader::{StreamPart, StreamReader, Version};
+use crate::types::timed::DEADLINE_MAX;
 use crate::types::value::Kind;
 
 /// A part of a value.
@@ -31,6 +44,8 @@ pub enum Part<'a> {
     Member(Text<'a>),
     /// A name and a value of a hash.
     Pair(Text<'a>, Text<'a>),
+    /// The same with a deadline in milliseconds.
+    Timed(Text<'a>, Text<'a>, u64),
     /// A member of a sorted set and its score, which is a number.
     Scored(Text<'a>, f64),
     /// A part of a stream.
@@ -44,11 +59,26 @@ pub struct ValueReader {
     state: State,
     /// The packed collection that is being read.
     blob: Vec<u8>,
+    /// What a row of a packed hash is.
+    packed: PackedRow,
+}
+
+/// What a row of a packed hash is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PackedRow {
+    /// Name and value.
+    Pair,
+    /// Name, value and deadline.
+    Timed,
 }
 
 #[derive(Debug)]
 enum State {
     Text,
+    /// A moment comes next, to which deadlines are relative, and then the number of rows.
+    Moment,
+    /// A moment that says nothing comes next, and then a packed collection.
+    Skipped(Packing),
     /// The number of rows comes next.
     Count(Row),
     Rows(Row, u64),
@@ -78,6 +108,8 @@ enum Row {
     Now,
     /// Scores are digits.
     Old,
+    /// Of a hash with deadlines, which are so much less one later than what is read.
+    Timed(u64),
 }
 
 /// The type with this number.
@@ -87,10 +119,9 @@ pub fn kind_of(number: u8) -> Result<Kind, Stop> {
         1 | 10 | 14 | 18 => Kind::List,
         2 | 11 | 20 => Kind::Set,
         3 | 5 | 12 | 17 => Kind::Zset,
-        4 | 9 | 13 | 16 => Kind::Hash,
+        4 | 9 | 13 | 16 | 22..=25 => Kind::Hash,
         15 | 19 | 21 => Kind::Stream,
         6 | 7 => return Err(Stop::Foreign("a value of a module")),
-        22..=25 => return Err(Stop::Foreign("a hash with deadlines of fields")),
         _ => return Err(Stop::Bad("the type of a value")),
     })
 }
@@ -111,9 +142,14 @@ impl ValueReader {
             19 => State::Stream(Box::new(StreamReader::new(Version::Two))),
             21 => State::Stream(Box::new(StreamReader::new(Version::Three))),
             3 => State::Count(Row::Old),
+            22 => State::Count(Row::Timed(1)),
+            23 => State::Blob(Packing::Listpack),
+            24 => State::Moment,
+            25 => State::Skipped(Packing::Listpack),
             _ => State::Count(Row::Now),
         };
-        Ok(ValueReader { kind, state, blob: Vec::new() })
+        let packed = if matches!(number, 23 | 25) { PackedRow::Timed } else { PackedRow::Pair };
+        Ok(ValueReader { kind, state, blob: Vec::new(), packed })
     }
 
     /// The type.
@@ -130,10 +166,13 @@ impl ValueReader {
         while self.advance(source)? {
             source.commit();
         }
-        let Self { kind, state, blob } = self;
+        let Self { kind, state, blob, packed } = self;
         let (part, after) = match state {
             State::Done => return Ok(None),
             State::Stream(stream) => return Ok(stream.next(source)?.map(Part::Stream)),
+            State::Packed(cursor, ..) if *packed == PackedRow::Timed => {
+                return timed_part(cursor, blob).map(Some);
+            }
             State::Packed(cursor, ..) => return packed_part(*kind, cursor, blob).map(Some),
             State::Text => (Part::Text(source.text()?), State::Done),
             State::Rows(row, left) => {
@@ -144,9 +183,11 @@ impl ValueReader {
                 source.byte()?;
                 (Part::Element(source.text()?), State::Nodes(*node, *left - 1))
             }
-            State::Count(_) | State::NodeCount(_) | State::Blob(_) => {
-                return Err(Stop::Bad("a count"));
-            }
+            State::Moment
+            | State::Skipped(_)
+            | State::Count(_)
+            | State::NodeCount(_)
+            | State::Blob(_) => return Err(Stop::Bad("a count")),
         };
         *state = after;
         source.commit();
@@ -156,6 +197,11 @@ impl ValueReader {
     /// One step that gives no part; says whether another one may follow.
     fn advance(&mut self, source: &mut Source<'_>) -> Result<bool, Stop> {
         let after = match &self.state {
+            State::Moment => State::Count(Row::Timed(source.millis()?.cast_unsigned())),
+            State::Skipped(packing) => {
+                source.millis()?;
+                State::Blob(*packing)
+            }
             State::Count(row) => State::Rows(*row, source.length()?),
             State::NodeCount(node) => State::Nodes(*node, source.length()?),
             State::Rows(_, 0) | State::Nodes(_, 0) => State::Done,
@@ -208,14 +254,21 @@ impl ValueReader {
 }
 
 fn row_part<'a>(kind: Kind, row: Row, source: &mut Source<'a>) -> Result<Part<'a>, Stop> {
+    if let Row::Timed(moment) = row {
+        let deadline = match source.length()? {
+            0 => None,
+            time => Some(time.checked_add(moment).map_or(u64::MAX, |at| at - 1)),
+        };
+        return timed(source.text()?, source.text()?, deadline);
+    }
     let text = source.text()?;
     Ok(match kind {
         Kind::Hash => Part::Pair(text, source.text()?),
         Kind::Zset => Part::Scored(
             text,
             match row {
-                Row::Now => source.double()?,
                 Row::Old => source.old_double()?,
+                Row::Now | Row::Timed(_) => source.double()?,
             },
         ),
         Kind::Set => Part::Member(text),
@@ -231,4 +284,18 @@ fn packed_part<'a>(kind: Kind, cursor: &mut Cursor, blob: &'a [u8]) -> Result<Pa
         Kind::Set => Part::Member(first),
         _ => Part::Element(first),
     })
+}
+
+fn timed_part<'a>(cursor: &mut Cursor, blob: &'a [u8]) -> Result<Part<'a>, Stop> {
+    let (name, value) = (cursor.next(blob)?.text(), cursor.next(blob)?.text());
+    let deadline = cursor.next(blob)?.unsigned()?;
+    timed(name, value, (deadline != 0).then_some(deadline))
+}
+
+fn timed<'a>(name: Text<'a>, value: Text<'a>, deadline: Option<u64>) -> Result<Part<'a>, Stop> {
+    match deadline {
+        None => Ok(Part::Pair(name, value)),
+        Some(at) if at > 0 && at <= DEADLINE_MAX => Ok(Part::Timed(name, value, at)),
+        Some(_) => Err(Stop::Bad("the deadline of a field")),
+    }
 }

@@ -23,7 +23,7 @@ enum Owned {
     Hash(u16, Vec<u8>, Option<u64>, Vec<(Vec<u8>, Vec<u8>)>),
     Whole(u16, Vec<u8>, Option<u64>, Kind, Vec<u8>),
     Open(u64, u16, Vec<u8>, Option<u64>, Kind, u64),
-    Field(u64, Vec<u8>, Vec<u8>),
+    Field(u64, Vec<u8>, Vec<u8>, Option<u64>),
     Chunk(u64, u64, Vec<u8>),
     Close(u64),
 }
@@ -44,7 +44,9 @@ fn own(item: Item<'_>) -> Owned {
         Item::Open { id, place, kind, size } => {
             Owned::Open(id, place.db.0, key(place), at(place), kind, size)
         }
-        Item::Field { id, field, value } => Owned::Field(id, field.to_vec(), value.to_vec()),
+        Item::Field { id, field, value, deadline } => {
+            Owned::Field(id, field.to_vec(), value.to_vec(), deadline.map(|at| at.0))
+        }
         Item::Chunk { id, offset, bytes } => Owned::Chunk(id, offset, bytes.to_vec()),
         Item::Close { id } => Owned::Close(id),
     }
@@ -65,7 +67,7 @@ fn put(w: &mut ChunkWriter, item: &Owned) {
         Owned::Open(id, db, key, deadline, kind, size) => {
             w.open(*id, Db(*db), key, at(deadline), (*kind, *size));
         }
-        Owned::Field(id, field, value) => w.field(*id, field, value),
+        Owned::Field(id, field, value, deadline) => w.field(*id, field, value, at(deadline)),
         Owned::Chunk(id, offset, bytes) => w.chunk(*id, *offset, bytes),
         Owned::Close(id) => w.close(*id),
     }
@@ -116,12 +118,14 @@ fn small() -> Vec<Owned> {
         Owned::Str(15, Vec::new(), Some(1_700_000_000_000), Vec::new()),
         Owned::Open(9, 15, b"big".to_vec(), Some(5), Kind::Hash, 1_000_000),
         Owned::Hash(0, b"hash".to_vec(), Some(1), pairs),
-        Owned::Field(9, b"name".to_vec(), b"bytes".to_vec()),
+        Owned::Field(9, b"name".to_vec(), b"bytes".to_vec(), None),
+        Owned::Field(9, b"other".to_vec(), b"bytes".to_vec(), Some(1_700_000_000_000)),
         Owned::Open(u64::MAX, 0, b"rope".to_vec(), None, Kind::String, 512 << 20),
         Owned::Chunk(u64::MAX, 1 << 29, b"middle".to_vec()),
         Owned::Close(9),
         Owned::Close(u64::MAX),
         Owned::Whole(0, b"list".to_vec(), Some(7), Kind::List, b"\x01\x00\x01a".to_vec()),
+        Owned::Whole(0, b"timed".to_vec(), None, Kind::Hash, b"any bytes".to_vec()),
         Owned::Open(10, 0, b"long list".to_vec(), None, Kind::List, 3),
         Owned::Hash(0, b"empty".to_vec(), None, vec![]),
     ]
@@ -146,7 +150,7 @@ fn random(prng: &mut Prng, count: u64) -> Vec<Owned> {
                     Owned::Hash(db, key, deadline, pairs.collect())
                 }
                 4 => Owned::Open(prng.next(), db, key, deadline, Kind::Hash, prng.next()),
-                5 => Owned::Field(prng.below(1000), key, bytes(prng, long)),
+                5 => Owned::Field(prng.below(1000), key, bytes(prng, long), deadline),
                 _ => Owned::Chunk(prng.below(9), prng.next(), bytes(prng, long)),
             }
         })
@@ -160,7 +164,7 @@ fn round_trip() {
         assert_eq!(read(&file, block, expected(&footer)), Ok((small(), footer)));
     }
     let entries = footer.entries;
-    assert_eq!((entries.of(Kind::String), entries.of(Kind::Hash)), (3, 3));
+    assert_eq!((entries.of(Kind::String), entries.of(Kind::Hash)), (3, 4));
     let (file, footer) = write(&[]);
     assert_eq!((file.len(), footer.chunks), (HEADER + FOOTER, 0));
     assert_eq!(read(&file, 7, None), Ok((vec![], footer)));

@@ -282,12 +282,14 @@ fn snapshot_items() {
     small.string(Db(0), b"key", None, b"value");
     small.string(Db(1), b"key", Some(Millis(77)), &[b'v'; 300]);
     small.hash(Db(0), b"h", None, [(&b"f"[..], &b"v"[..]), (b"g", b"w")].into_iter());
+    let timed = b"\x02\0\x01a\x07x\x01\0\0\0\0\x10\x01b\x07y\0\0\0\0\0\0";
+    small.whole(Db(0), b"timed", None, (Kind::Hash, timed));
     let mut big = ChunkWriter::new(&header);
     big.open(1, Db(0), b"big", None, (Kind::Hash, 2));
     big.open(2, Db(0), b"long", Some(Millis(9)), (Kind::String, 5));
-    big.field(1, b"f", b"v");
+    big.field(1, b"f", b"v", None);
     big.chunk(2, 0, b"01234");
-    big.field(1, b"g", b"w");
+    big.field(1, b"g", b"w", Some(Millis(1_700_000_000_000)));
     big.close(2);
     big.close(1);
     let corpus = vec![small.unsealed().to_vec(), big.unsealed().to_vec()];
@@ -431,7 +433,25 @@ fn typed_values() -> Vec<Vec<u8>> {
     pack.number(-5);
     let pack = pack.finish();
     let with = |head: &[u8], pack: &[u8]| [head, &[pack.len() as u8], pack].concat();
+    let mut timed = ListpackWriter::default();
+    timed.text(b"a");
+    timed.text(b"value");
+    timed.number(1_900_000_000_000);
+    timed.text(b"b");
+    timed.text(b"7");
+    timed.number(0);
+    let timed = timed.finish();
+    let moment = 1_900_000_000_000_u64.to_le_bytes();
     vec![
+        with(b"\x17", &timed),
+        with(&[b"\x19", &moment[..]].concat(), &timed),
+        [&b"\x18"[..], &moment, b"\x02\x01\x01a\x01v\0\x01b\x01w"].concat(),
+        [
+            &b"\x16\x01\x81"[..],
+            &moment.map(|b| b).into_iter().rev().collect::<Vec<u8>>(),
+            b"\x01a\x01v",
+        ]
+        .concat(),
         b"\x00\x05value".to_vec(),
         b"\x00\xc0\x7f".to_vec(),
         b"\x00\xc3\x05\x0a\x00a\xe0\x00\x00".to_vec(),
@@ -464,7 +484,7 @@ fn restore_payload() {
 
 #[test]
 fn rdb_file() {
-    let mut file = FileWriter::new(&[("redis-ver", "7.0.15")]);
+    let mut file = FileWriter::new(12, &[("redis-ver", "7.0.15")]);
     for (n, value) in typed_values().iter().enumerate() {
         let deadline = (n % 3 == 0).then_some(4_000_000_000_000);
         file.key(n as u16 % 3, format!("key:{n}").as_bytes(), deadline, value);
