@@ -11,6 +11,7 @@ mod number;
 mod packed;
 mod random;
 mod raw;
+pub mod reach;
 mod redis;
 pub mod source;
 #[cfg(test)]
