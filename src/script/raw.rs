@@ -2,12 +2,12 @@
 //! ends a slice, and guards before functions of the C library.
 //!
 //! Valid if and only if
-//! - the interpreter is the Lua 5.1.5 that comes with the crate: `Head` repeats the beginning of its
-//!   state, and `Link::install` proves at each start, by what it then reads, that it does;
-//! - every function here that may raise (a jump over frames) owns nothing at that point that has to
-//!   be dropped;
-//! - a `Link` outlives the interpreter that it was installed in, and does not move (it is boxed, and
-//!   `machine::Interpreter` drops the interpreter first);
+//! - the interpreter is the Lua 5.1.5 that comes with the crate: `Head` repeats the beginning of
+//!   its state, and `Link::proven` shows at each start, by what is then read, that it does;
+//! - every function here that may raise (a jump over frames) owns nothing at that point that has
+//!   to be dropped;
+//! - a `Link` outlives the interpreter that it was installed in, and does not move (it is boxed,
+//!   and `machine::Interpreter` drops the interpreter first);
 //! - `Stop::caller` is only read while the coroutine that has yielded is alive: it is on the stack
 //!   of the run that is being resumed.
 #![expect(unsafe_code, reason = "Lua 5.1 yields from hooks and C functions only by its C API")]
@@ -150,7 +150,9 @@ impl Link {
             local function inside() return can() end
             local _, plain = resume(create(inside))
             local nested
-            resume(create(function() sort({2, 1}, function(a, b) nested = can() return a < b end) end))
+            resume(create(function()
+                sort({2, 1}, function(a, b) nested = can() return a < b end)
+            end))
             return (not can()) and plain and nested == false";
         let globals = lua.globals();
         let coroutine: Table = globals.get("coroutine")?;

@@ -3,9 +3,9 @@
 //!
 //! With one shard the script has that shard to itself and its commands run in place; likewise when
 //! it is known that it uses only keys of the own shard (script/reach.rs), which are then all that
-//! it claims. Otherwise it is an open transaction (router/transaction.rs): of the one shard that has
-//! all keys that it can use, or of all shards whole, since nothing says beforehand which keys it
-//! will use. The epoch gate is held either way.
+//! it claims. Otherwise it is an open transaction (router/transaction.rs): of the one shard that
+//! has all keys that it can use, or of all shards whole, since nothing says beforehand which keys
+//! it will use. The epoch gate is held either way.
 
 use crate::base::ids::{Lsn, ShardId};
 use crate::commands::order::{Item, Tracker};

@@ -149,7 +149,7 @@ fn commands_over_many_shards_work_in_scripts() {
             redis.call('rename', 'a', 'aa')
             redis.call('sadd', 's1', 'x', 'y') redis.call('sadd', 's2', 'y', 'z')
             redis.call('sinterstore', 's3', 's1', 's2')
-            redis.call('rpush', 'l', 'b', 'c') redis.call('set', 'w_b', 2) redis.call('set', 'w_c', 1)
+            redis.call('rpush', 'l', 'b', 'c') redis.call('mset', 'w_b', 2, 'w_c', 1)
             local sorted = redis.call('sort', 'l', 'by', 'w_*', 'alpha')
             local cursor, seen = '0', 0
             repeat
