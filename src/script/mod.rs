@@ -14,6 +14,7 @@ mod raw;
 pub mod reach;
 mod redis;
 pub mod source;
+pub mod watch;
+
 #[cfg(test)]
 mod tests;
-pub mod watch;
