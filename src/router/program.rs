@@ -129,6 +129,13 @@ impl Program {
         program
     }
 
+    /// The same, with these keys of one shard and no others.
+    pub fn open_on(shard: ShardId, keys: Vec<(Db, Vec<u8>)>) -> Program {
+        let mut program = Program { open: true, ..Program::default() };
+        program.needs.insert(shard, Needs { keys, whole: false });
+        program
+    }
+
     /// The next command of an open program; what came before it is forgotten.
     pub fn go_on(&mut self, item: Item, me: ShardId, shards: u16) {
         self.begin_again();
@@ -159,7 +166,7 @@ impl Program {
 
     fn need(&mut self, shard: ShardId, db: Db, key: &[u8]) {
         if self.open {
-            // Every shard is claimed whole.
+            // What it may use is claimed.
             return;
         }
         self.needs.entry(shard).or_default().keys.push((db, key.to_vec()));

@@ -1,6 +1,7 @@
 //! Scripts as machines: a run goes on until it wants a command, its slice is over, or it ends. It
 //! knows neither keys nor shards nor time.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
 use crate::resp::reply::{Proto, is_error};
 use crate::script::compile::{compile, compiler, message};
-use crate::script::raw::{Link, Place};
+use crate::script::raw::{Link, Place, Stop};
+use crate::script::reach::{Reach, reach};
 use crate::script::source::{Declared, Sha, declared};
 use crate::script::watch::Watch;
 use crate::script::{bit, cjson, cmsgpack, convert, packed, random, redis};
@@ -19,19 +21,32 @@ use crate::script::{bit, cjson, cmsgpack, convert, packed, random, redis};
 /// One core's Lua.
 #[derive(Debug)]
 pub struct Interpreter {
-    compiled: HashMap<Sha, (Function, Option<Declared>)>,
+    compiled: HashMap<Sha, (Function, Known)>,
     start: Function,
     step: Function,
     /// What scripts find as globals.
     globals: Table,
+    /// The run whose KEYS and ARGV are there, and how many there have been.
+    present: Cell<Option<u64>>,
+    runs: Cell<u64>,
     lua: Lua,
     // Dropped after the interpreter.
     link: Box<Link>,
 }
 
+/// What is known of a script before it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// What it says of itself.
+    pub declared: Option<Declared>,
+    /// Which keys it can use.
+    pub reach: Reach,
+}
+
 /// A script on its way.
 #[derive(Debug)]
 pub struct Run {
+    number: u64,
     sha: Sha,
     coroutine: Value,
     keys: Table,
@@ -41,6 +56,7 @@ pub struct Run {
     /// The protocol that the script has chosen.
     spoken: Proto,
     watch: Arc<Watch>,
+    stop: Stop,
 }
 
 /// What a run is resumed with.
@@ -118,13 +134,15 @@ impl Interpreter {
         let (start, step, globals, _env): (Function, Function, Table, Table) =
             prelude.call((token, host, raw))?;
         lua.set_memory_limit(SCRIPT_MEMORY_MAX)?;
-        Ok(Interpreter { compiled: HashMap::new(), start, step, globals, lua, link })
+        let (present, runs) = (Cell::new(None), Cell::new(0));
+        let compiled = HashMap::new();
+        Ok(Interpreter { compiled, start, step, globals, present, runs, lua, link })
     }
 
-    /// Compiles a text if it has to be; what the text says of itself.
-    pub fn prepare(&mut self, sha: Sha, body: &[u8]) -> Result<Option<Declared>, Error> {
-        if let Some((_, declared)) = self.compiled.get(&sha) {
-            return Ok(*declared);
+    /// Compiles a text if it has to be; what is known of it.
+    pub fn prepare(&mut self, sha: Sha, body: &[u8]) -> Result<Known, Error> {
+        if let Some(known) = self.prepared(&sha) {
+            return Ok(known);
         }
         let (declared, start) = declared(body)?;
         let text = body.get(start..).unwrap_or_default();
@@ -134,13 +152,14 @@ impl Interpreter {
         if self.compiled.len() >= SCRIPTS_COMPILED_MAX {
             self.compiled.clear();
         }
-        self.compiled.insert(sha, (function, declared));
-        Ok(declared)
+        let known = Known { declared, reach: reach(text) };
+        self.compiled.insert(sha, (function, known));
+        Ok(known)
     }
 
-    /// What a script that is compiled says of itself.
-    pub fn prepared(&self, sha: &Sha) -> Option<Option<Declared>> {
-        self.compiled.get(sha).map(|(_, declared)| *declared)
+    /// What is known of a script that is compiled.
+    pub fn prepared(&self, sha: &Sha) -> Option<Known> {
+        self.compiled.get(sha).map(|(_, known)| *known)
     }
 
     /// Forgets all that was compiled.
@@ -177,7 +196,10 @@ impl Interpreter {
             let keys = self.array(keys)?;
             let argv = self.array(argv)?;
             let coroutine = self.start.call(function)?;
-            Ok(Run { sha, coroutine, keys, argv, proto, spoken: Proto::Two, watch })
+            let stop = Stop::nowhere();
+            let number = self.runs.get() + 1;
+            self.runs.set(number);
+            Ok(Run { number, sha, coroutine, keys, argv, proto, spoken: Proto::Two, watch, stop })
         };
         made().map_err(|error| broken(&error))
     }
@@ -199,18 +221,22 @@ impl Interpreter {
     }
 
     fn resumed(&self, run: &mut Run, input: Input<'_>) -> mlua::Result<Step> {
+        // Another script may have run meanwhile.
+        self.link.set_stop(run.stop);
         if run.watch.is_killed() {
             let line = b"ERR Script killed by user with SCRIPT KILL...";
             let error = ended(line, self.link.place(0), &run.sha);
             return Ok(Step::Failed(error, Counted::No));
         }
-        self.globals.raw_set("KEYS", &run.keys)?;
-        self.globals.raw_set("ARGV", &run.argv)?;
+        if self.present.replace(Some(run.number)) != Some(run.number) {
+            self.globals.raw_set("KEYS", &run.keys)?;
+            self.globals.raw_set("ARGV", &run.argv)?;
+            self.link.watch.replace(Arc::clone(&run.watch));
+        }
         self.link.spoken.set(run.spoken);
-        self.link.watch.replace(Arc::clone(&run.watch));
         let results: MultiValue = match input {
             Input::Go => self.step.call(&run.coroutine)?,
-            Input::Reply(reply) if is_error(reply) && !self.link.protected.get() => {
+            Input::Reply(reply) if is_error(reply) && !run.stop.protected => {
                 let line = reply.strip_prefix(b"-").unwrap_or(reply);
                 let table = convert::error_table(&self.lua, line)?;
                 if let Some(place) = self.link.place(1) {
@@ -226,6 +252,7 @@ impl Interpreter {
             }
         };
         run.spoken = self.link.spoken.get();
+        run.stop = self.link.stop();
         self.stopped(run, results)
     }
 

@@ -11,8 +11,10 @@ mod number;
 mod packed;
 mod random;
 mod raw;
+pub mod reach;
 mod redis;
 pub mod source;
+pub mod watch;
+
 #[cfg(test)]
 mod tests;
-pub mod watch;

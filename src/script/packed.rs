@@ -199,7 +199,7 @@ fn pack(lua: &Lua, args: MultiValue) -> mlua::Result<mlua::String> {
 }
 
 /// An integer as it stands; beyond eight bytes only the lowest count.
-fn integer(bytes: &[u8], big: bool, signed: bool) -> f64 {
+fn integer(bytes: &[u8], (big, signed): (bool, bool)) -> f64 {
     let mut all: Vec<u8> = bytes.to_vec();
     if big {
         all.reverse();
@@ -266,7 +266,7 @@ fn unpack(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
                 size = end + 1;
             }
             kind => {
-                let value = integer(part, format.big, kind.is_ascii_lowercase());
+                let value = integer(part, (format.big, kind.is_ascii_lowercase()));
                 results.push(Value::Number(value));
             }
         }

@@ -123,7 +123,8 @@ real.xpcall = function(f, handler)
   return handled(handler, caught(co, resume(co)))
 end
 
-local drivers = setmetatable({}, {__mode = 'k'})
+-- The coroutine of the script that runs now: to the script it is none.
+local current
 
 real.coroutine = shown({
   create = create,
@@ -136,7 +137,7 @@ real.coroutine = shown({
   end,
   running = function()
     local co = running()
-    if drivers[co] then return nil end
+    if co == current then return nil end
     return co
   end,
 })
@@ -254,17 +255,12 @@ local function report(co, ok, ...)
   return fields('attempt to yield across metamethod/C-call boundary', co)
 end
 
-local function start(f)
-  local co = create(f)
-  drivers[co] = true
-  return co
-end
-
 local function step(co, ...)
+  current = co
   return report(co, resume(co, ...))
 end
 
 -- New coroutines and chunks inherit the environment of the main one.
 setfenv(0, G)
 
-return start, step, real, G
+return create, step, real, G

@@ -2,13 +2,13 @@
 //! ends a slice, and guards before functions of the C library.
 //!
 //! Valid if and only if
-//! - the interpreter is the Lua 5.1.5 that comes with the crate: `Head` repeats the beginning of its
-//!   state, and `Link::install` proves at each start, by what it then reads, that it does;
-//! - every function here that may raise (a jump over frames) owns nothing at that point that has to
-//!   be dropped;
-//! - a `Link` outlives the interpreter that it was installed in, and does not move (it is boxed, and
-//!   `machine::Interpreter` drops the interpreter first);
-//! - `Link::caller` is only read while the coroutine that has yielded is alive: it is on the stack
+//! - the interpreter is the Lua 5.1.5 that comes with the crate: `Head` repeats the beginning of
+//!   its state, and `Link::proven` shows at each start, by what is then read, that it does;
+//! - every function here that may raise (a jump over frames) owns nothing at that point that has
+//!   to be dropped;
+//! - a `Link` outlives the interpreter that it was installed in, and does not move (it is boxed,
+//!   and `machine::Interpreter` drops the interpreter first);
+//! - `Stop::caller` is only read while the coroutine that has yielded is alive: it is on the stack
 //!   of the run that is being resumed.
 #![expect(unsafe_code, reason = "Lua 5.1 yields from hooks and C functions only by its C API")]
 
@@ -35,16 +35,23 @@ pub type Lines = Rc<RefCell<Vec<(u8, Vec<u8>)>>>;
 pub struct Link {
     /// The arguments of the command that was called last.
     pub args: RefCell<OwnedArgs>,
-    /// Whether its error is a value (`redis.pcall`).
-    pub protected: Cell<bool>,
     /// The running script, as others see it.
     pub watch: RefCell<Arc<Watch>>,
     /// The protocol of the replies that the running script sees (`redis.setresp`).
     pub spoken: Rc<Cell<Proto>>,
     /// What the script has said by `redis.log`, by level.
     pub lines: Lines,
+    /// Where the script that was resumed last has stopped.
+    stop: Cell<Stop>,
+}
+
+/// Where a script has stopped.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop {
+    /// Whether an error of the command that it called is a value (`redis.pcall`).
+    pub protected: bool,
     /// The coroutine that has called, or whose slice is over.
-    caller: Cell<*mut lua_State>,
+    caller: *mut lua_State,
 }
 
 /// Where a script was: the chunk's name and the line.
@@ -73,16 +80,32 @@ struct Head {
 const LINK: &CStr = c"basalt.link";
 const PENDING: &CStr = c"basalt.pending";
 
+impl Stop {
+    /// It has not begun.
+    pub fn nowhere() -> Stop {
+        Stop { protected: false, caller: ptr::null_mut() }
+    }
+}
+
 impl Link {
+    /// Where the script that was resumed last has stopped.
+    pub fn stop(&self) -> Stop {
+        self.stop.get()
+    }
+
+    /// The script that is resumed next has stopped here.
+    pub fn set_stop(&self, stop: Stop) {
+        self.stop.set(stop);
+    }
+
     /// A link that is not installed yet.
     pub fn new() -> Box<Link> {
         Box::new(Link {
             args: RefCell::default(),
-            protected: Cell::new(false),
             watch: RefCell::default(),
             spoken: Rc::default(),
             lines: Rc::default(),
-            caller: Cell::new(ptr::null_mut()),
+            stop: Cell::new(Stop::nowhere()),
         })
     }
 
@@ -127,7 +150,9 @@ impl Link {
             local function inside() return can() end
             local _, plain = resume(create(inside))
             local nested
-            resume(create(function() sort({2, 1}, function(a, b) nested = can() return a < b end) end))
+            resume(create(function()
+                sort({2, 1}, function(a, b) nested = can() return a < b end)
+            end))
             return (not can()) and plain and nested == false";
         let globals = lua.globals();
         let coroutine: Table = globals.get("coroutine")?;
@@ -143,7 +168,7 @@ impl Link {
 
     /// Where the script called the command that it waits for, or where its slice ended.
     pub fn place(&self, level: c_int) -> Option<Place> {
-        let state = self.caller.get();
+        let state = self.stop.get().caller;
         if state.is_null() {
             return None;
         }
@@ -156,7 +181,7 @@ impl Link {
         lua.set_named_registry_value("basalt.pending", error)?;
         // SAFETY: the coroutine is alive and does not run.
         unsafe {
-            ffi::lua_sethook(self.caller.get(), Some(raise_pending), ffi::LUA_MASKCOUNT, 1);
+            ffi::lua_sethook(self.stop.get().caller, Some(raise_pending), ffi::LUA_MASKCOUNT, 1);
         }
         Ok(())
     }
@@ -188,7 +213,7 @@ unsafe extern "C-unwind" fn slice_over(state: *mut lua_State, _: *mut ffi::lua_D
         let link = link(state);
         link.watch.borrow().slice();
         if may_yield(state) {
-            link.caller.set(state);
+            link.stop.set(Stop { protected: false, caller: state });
             ffi::lua_yield(state, 0);
         } else if is_killed(link) {
             push_error(state, c"ERR Script killed by user with SCRIPT KILL...");
@@ -222,12 +247,12 @@ unsafe fn push_error(state: *mut lua_State, text: &CStr) {
 
 unsafe extern "C-unwind" fn call(state: *mut lua_State) -> c_int {
     // SAFETY: as `command`.
-    unsafe { command(state, false) }
+    unsafe { command(state, Catch::Raises) }
 }
 
 unsafe extern "C-unwind" fn protected_call(state: *mut lua_State) -> c_int {
     // SAFETY: as `command`.
-    unsafe { command(state, true) }
+    unsafe { command(state, Catch::Returns) }
 }
 
 const NO_ARGUMENTS: &CStr = c"ERR Please specify at least one argument for this redis lib call";
@@ -236,21 +261,30 @@ const NOT_HERE: &CStr =
     c"ERR redis.call and redis.pcall cannot be used inside a function that a C \
     function or a metamethod has called (table.sort, string.gsub, __index ...)";
 
+/// What becomes of an error of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Catch {
+    /// It is raised.
+    Raises,
+    /// It is a value.
+    Returns,
+}
+
 /// Takes the arguments and yields to whoever runs the script.
-unsafe fn command(state: *mut lua_State, protected: bool) -> c_int {
+unsafe fn command(state: *mut lua_State, catch: Catch) -> c_int {
     // SAFETY: `take` raises nothing; what is borrowed is given back before anything can.
     unsafe {
         let link = link(state);
         let problem = if !may_yield(state) { Some(NOT_HERE) } else { take(state, link) };
         if let Some(problem) = problem {
             push_error(state, problem);
-            if protected {
+            if catch == Catch::Returns {
                 return 1;
             }
             ffi::lua_error(state);
         }
-        link.protected.set(protected);
-        link.caller.set(state);
+        let protected = catch == Catch::Returns;
+        link.stop.set(Stop { protected, caller: state });
         ffi::lua_settop(state, 0);
         ffi::lua_pushlightuserdata(state, ptr::from_ref(link).cast_mut().cast::<c_void>());
         ffi::lua_yield(state, 1)
@@ -308,7 +342,7 @@ unsafe extern "C-unwind" fn refuse(state: *mut lua_State) -> c_int {
     unsafe {
         push_error(state, NOT_HERE);
         ffi::lua_setfield(state, ffi::LUA_REGISTRYINDEX, PENDING.as_ptr());
-        let caller = link(state).caller.get();
+        let caller = link(state).stop.get().caller;
         ffi::lua_sethook(caller, Some(raise_pending), ffi::LUA_MASKCOUNT, 1);
     }
     0

@@ -226,7 +226,7 @@ fn a_script_cannot_leave_its_box() {
         ("return tostring(getmetatable(1)) .. tostring(getmetatable(nil)) .. tostring(getmetatable(tostring))", "$9 nilnilnil"),
         ("return type(os.clock()) .. tostring(os.execute) .. tostring(os.exit)", "$12 numbernilnil"),
         ("return select(2, loadstring('\\27Lua'))", "$52 [string \"\u{1b}Lua\"]:1: unexpected symbol near 'char(27)'"),
-        ("return select(2, loadstring(string.dump(function() end), '@x'))", "$40 x:1: unexpected symbol near 'char(27)'"),
+        ("return select(2, loadstring(string.dump(function() end), '@x'))", "$38 x:1: unexpected symbol near 'char(27)'"),
     ]);
 }
 

@@ -1,61 +1,35 @@
 //! EVAL: a script of a session, from its text to its reply. The script stops at every command
 //! (script/machine.rs); here the command is run and its reply brought back.
-//!
-//! With one shard the script has that shard to itself and its commands run in place. With several
-//! it is an open transaction (router/transaction.rs) that has claimed all of them, since nothing
-//! says beforehand which keys it will use. Either way its effects are logged as one.
+//! Where that is, is decided in `ground.rs`.
 
 use std::time::{Duration, Instant};
 
-use crate::base::ids::{Db, Lsn};
-use crate::commands::order::{Item, Tracker};
+use crate::base::ids::{Db, ShardId};
+use crate::commands::order::Item;
 use crate::commands::script::{Eval, May, Rights, allowed};
 use crate::commands::session::{Ask, Queued, Watched};
 use crate::commands::spec::{Command, Flags, Run};
 use crate::resp::args::OwnedArgs;
 use crate::resp::error::Error;
 use crate::resp::reply::{Proto, Reply, is_error};
-use crate::router::plan::{Route, global_cursor, local_cursor, route};
-use crate::router::program::Program;
-use crate::router::transaction::{Verdict, Wrote};
+use crate::router::slot::shard_of;
+use crate::router::transaction::Wrote;
 use crate::script::machine::{Counted, Input, Run as Machine, Step};
+use crate::script::reach::Reach;
 use crate::script::source::{Declared, Sha};
 use crate::server::connection::Connection;
+use crate::server::ground::{Barred, Ground};
 use crate::server::log;
 use crate::server::scripts::Running;
 use crate::server::tally;
-use crate::server::transact::{Coordinator, Turn, enter_gate};
-use crate::shard::execute::Request;
-use crate::shard::locks::{Claim, Ticket};
-use crate::shard::scripted::Open;
 use crate::shard::shard::Writes;
-
-/// Where the commands of scripts run.
-pub(in crate::server) struct Ground {
-    place: Place,
-    tracker: Option<Tracker>,
-    wrote: Wrote,
-}
-
-enum Place {
-    /// On the own shard, the only one.
-    Here(Open, Ticket),
-    /// On all shards.
-    Across(Box<Coordinator>),
-}
-
-/// How the way to the ground ended, if it did not lead there.
-pub(in crate::server) enum Barred {
-    /// A watched key has changed.
-    Changed,
-    /// The log is broken.
-    Refused(Error),
-}
 
 /// A script that is known, and what it may do.
 struct Ready {
     sha: Sha,
     rights: Rights,
+    /// The one shard that it can use, and the keys.
+    only: Option<(ShardId, Vec<Vec<u8>>)>,
 }
 
 impl Connection {
@@ -98,7 +72,11 @@ impl Connection {
         };
         let row = crate::commands::table::find(eval.args.args().at(0));
         let tracker = row.and_then(|row| self.track_command(row));
-        let mut ground = match self.enter_ground(Vec::new(), tracker, &ready.rights).await {
+        let entered = match &ready.only {
+            Some((shard, keys)) => self.enter_part(*shard, keys, tracker, &ready.rights).await,
+            None => self.enter_ground(Vec::new(), tracker, &ready.rights).await,
+        };
+        let mut ground = match entered {
             Ok(ground) => ground,
             Err(Barred::Changed) => unreachable!("nothing was watched"),
             Err(Barred::Refused(error)) => return self.error(&error),
@@ -121,7 +99,8 @@ impl Connection {
     fn make_ready(&self, eval: &Eval) -> Result<Ready, Error> {
         let seed = || self.core.shard.borrow_mut().dice();
         let scripts = &self.core.shared.scripts;
-        let (sha, declared) = self.core.scripting.prepare(eval, scripts, seed)?;
+        let (sha, known) = self.core.scripting.prepare(eval, scripts, seed)?;
+        let declared = known.declared;
         let refused = match &self.core.shard.borrow().writes {
             Writes::Refused(error) => Some(error.clone()),
             Writes::Allowed => None,
@@ -135,59 +114,20 @@ impl Connection {
         if declared.is_some() {
             admit(declared, eval, &rights)?;
         }
-        Ok(Ready { sha, rights })
+        let only = match known.reach {
+            Reach::Declared => self.only_shard(eval),
+            Reach::All => None,
+        };
+        Ok(Ready { sha, rights, only })
     }
 
-    /// Makes the way free for scripts: claims what they may use.
-    pub(in crate::server) async fn enter_ground(
-        &mut self,
-        watched: Vec<Watched>,
-        tracker: Option<Tracker>,
-        rights: &Rights,
-    ) -> Result<Ground, Barred> {
-        let wrote = Wrote::Nothing;
-        if self.core.shards > 1 {
-            let mut program = Program::open(watched, self.core.shards);
-            program.writes = rights.may == May::Write && rights.refused.is_none();
-            program.tracker = tracker;
-            let mut coordinator =
-                Box::new(Coordinator::begin(&self.core, self.call, Proto::Two, program));
-            return match coordinator.turn().await {
-                Turn::Asks => {
-                    coordinator.set_time();
-                    Ok(Ground { place: Place::Across(coordinator), tracker, wrote })
-                }
-                Turn::Done(Verdict::Refused(error)) => Err(Barred::Refused(error)),
-                Turn::Done(_) => Err(Barred::Changed),
-            };
-        }
-        let ticket = self.core.line_up(Claim::whole()).await;
-        enter_gate(&self.core).await;
-        self.core.clock.start_turn();
-        match self.core.run(|shard| shard.open(&watched)) {
-            Some(open) => Ok(Ground { place: Place::Here(open, ticket), tracker, wrote }),
-            None => {
-                self.core.shared.epochs.leave();
-                self.core.step_aside(ticket);
-                Err(Barred::Changed)
-            }
-        }
-    }
-
-    /// Logs what was done and gives the keys up; what a reply depends on, on the own shard.
-    pub(in crate::server) async fn leave_ground(&mut self, ground: Ground) -> Result<Lsn, Error> {
-        match ground.place {
-            Place::Here(open, ticket) => {
-                let requires = self.core.run(|shard| shard.close(open));
-                self.core.shared.epochs.leave();
-                self.core.step_aside(ticket);
-                Ok(requires)
-            }
-            Place::Across(coordinator) => match coordinator.close(ground.wrote).await {
-                Verdict::Refused(error) => Err(error),
-                _ => Ok(Lsn(0)),
-            },
-        }
+    /// The one of several shards that all declared keys live on.
+    fn only_shard(&self, eval: &Eval) -> Option<(ShardId, Vec<Vec<u8>>)> {
+        let shards = self.core.shards;
+        let keys: Vec<Vec<u8>> = eval.tables().0.iter().map(<[u8]>::to_vec).collect();
+        let mut owners = keys.iter().map(|key| shard_of(key, shards));
+        let first = owners.next().unwrap_or(self.core.id);
+        (shards > 1 && owners.all(|owner| owner == first)).then_some((first, keys))
     }
 
     /// Runs a script from its beginning to its end, and encodes what comes of it.
@@ -291,44 +231,6 @@ impl Connection {
         };
         self.count_in_script(&item, began, &reply);
         reply
-    }
-
-    /// Runs a command over keys where scripts run.
-    pub(in crate::server) async fn call_on_ground(
-        &mut self,
-        ground: &mut Ground,
-        item: &Item,
-        proto: Proto,
-    ) -> Vec<u8> {
-        if item.command.flags.has(Flags::WRITE) {
-            ground.wrote = Wrote::Something;
-        }
-        match &mut ground.place {
-            Place::Here(open, _) => {
-                let request = Request { tracker: ground.tracker, ..Request::of(item, proto) };
-                let mut out = Vec::new();
-                self.core.shard.borrow_mut().run_open(open, request, &mut out);
-                out
-            }
-            Place::Across(coordinator) => {
-                let (me, shards) = (self.core.id, self.core.shards);
-                let Route::Cursor(shard) = route(item.command, item.args.args(), me, shards) else {
-                    return coordinator.call(item.clone(), proto).await;
-                };
-                // The shard counts for itself; what the script sees names the shard too.
-                let mut args = OwnedArgs::default();
-                for (at, arg) in item.args.args().iter().enumerate() {
-                    match local_cursor(arg).filter(|_| at == 1) {
-                        Some(local) => args.push(local.to_string().as_bytes()),
-                        None => args.push(arg),
-                    }
-                }
-                let mut part =
-                    coordinator.call_on(shard, Item { args, ..item.clone() }, proto).await;
-                globalize(&mut part, proto, |local| global_cursor(local, shard, shards));
-                part
-            }
-        }
     }
 
     /// Runs a command of the session: the script has a database and a protocol of its own.
@@ -482,22 +384,9 @@ fn note_write(row: &Command, running: &Running, ground: &mut Ground) -> bool {
     writes
 }
 
-fn encoded(error: &Error) -> Vec<u8> {
+/// The line of an error.
+pub(in crate::server) fn encoded(error: &Error) -> Vec<u8> {
     let mut line = Vec::new();
     Reply::new(&mut line, Proto::Two).error(error);
     line
-}
-
-/// Replaces the cursor in the reply of SCAN.
-fn globalize(reply: &mut Vec<u8>, proto: Proto, global: impl FnOnce(u64) -> u64) {
-    let Some(rest) = reply.strip_prefix(b"*2\r\n$") else { return };
-    let Some(line) = memchr::memchr(b'\n', rest) else { return };
-    let digits = rest.get(line + 1..).unwrap_or_default();
-    let Some(end) = memchr::memchr(b'\r', digits) else { return };
-    let local = digits.get(..end).and_then(local_cursor).unwrap_or_default();
-    let tail = digits.get(end + 2..).unwrap_or_default();
-    let mut whole = b"*2\r\n".to_vec();
-    Reply::new(&mut whole, proto).bulk(global(local).to_string().as_bytes());
-    whole.extend_from_slice(tail);
-    *reply = whole;
 }

@@ -9,8 +9,8 @@ use crate::base::ids::ShardId;
 use crate::commands::script::{Eval, Given};
 use crate::resp::error::Error;
 use crate::script::library::Library;
-use crate::script::machine::Interpreter;
-use crate::script::source::{Declared, Sha, sha_named, sha_of};
+use crate::script::machine::{Interpreter, Known};
+use crate::script::source::{Sha, sha_named, sha_of};
 use crate::script::watch::Watch;
 
 /// What all cores share of scripts.
@@ -135,14 +135,14 @@ impl Scripting {
         }
     }
 
-    /// Finds the script of a request and compiles it here if it is new; its name and what it says
-    /// of itself.
+    /// Finds the script of a request and compiles it here if it is new; its name and what is
+    /// known of it.
     pub fn prepare(
         &self,
         eval: &Eval,
         scripts: &Scripts,
         seed: impl FnOnce() -> u64,
-    ) -> Result<(Sha, Option<Declared>), Error> {
+    ) -> Result<(Sha, Known), Error> {
         let given = eval.args.args().at(1);
         let sha = match eval.given {
             Given::Text => sha_of(given),
@@ -154,8 +154,8 @@ impl Scripting {
             if stale {
                 lua.flush();
             }
-            if let Some(declared) = lua.prepared(&sha) {
-                return Ok((sha, declared));
+            if let Some(known) = lua.prepared(&sha) {
+                return Ok((sha, known));
             }
             match eval.given {
                 Given::Text => keep(lua, scripts, given),
@@ -191,13 +191,9 @@ impl Scripting {
     }
 }
 
-fn keep(
-    lua: &mut Interpreter,
-    scripts: &Scripts,
-    text: &[u8],
-) -> Result<(Sha, Option<Declared>), Error> {
+fn keep(lua: &mut Interpreter, scripts: &Scripts, text: &[u8]) -> Result<(Sha, Known), Error> {
     let sha = sha_of(text);
-    let declared = lua.prepare(sha, text)?;
+    let known = lua.prepare(sha, text)?;
     locked(&scripts.library).keep(text)?;
-    Ok((sha, declared))
+    Ok((sha, known))
 }

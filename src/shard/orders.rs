@@ -26,8 +26,9 @@ pub struct Part {
     effects: Group,
     /// Keys to be marked with the lsn of the commit.
     touched: Vec<(Db, Vec<u8>)>,
-    /// It has the whole keyspace: the time that it sees stands still from its first command on.
+    /// It has the whole keyspace.
     whole: bool,
+    /// The time that it sees: it stands still from its first command on.
     now: Option<Millis>,
     /// It has changed keys that no argument names: all are to be marked.
     all: bool,
@@ -127,10 +128,10 @@ impl Shard {
         }
     }
 
-    /// Sets the clock to what a transaction with the whole keyspace has seen first; what it was.
+    /// Sets the clock to what a transaction has seen first; what it was.
     fn stand_still(&mut self, tx: TxId) -> Millis {
         let later = self.now;
-        if let Some(part) = self.parts.get_mut(&tx).filter(|part| part.whole) {
+        if let Some(part) = self.parts.get_mut(&tx) {
             self.now = *part.now.get_or_insert(later);
         }
         later

@@ -149,7 +149,7 @@ fn commands_over_many_shards_work_in_scripts() {
             redis.call('rename', 'a', 'aa')
             redis.call('sadd', 's1', 'x', 'y') redis.call('sadd', 's2', 'y', 'z')
             redis.call('sinterstore', 's3', 's1', 's2')
-            redis.call('rpush', 'l', 'b', 'c') redis.call('set', 'w_b', 2) redis.call('set', 'w_c', 1)
+            redis.call('rpush', 'l', 'b', 'c') redis.call('mset', 'w_b', 2, 'w_c', 1)
             local sorted = redis.call('sort', 'l', 'by', 'w_*', 'alpha')
             local cursor, seen = '0', 0
             repeat
@@ -211,7 +211,7 @@ fn scripts_are_kept_by_name_for_all_connections() {
         let mut clients: Vec<Client> = (0..4).map(|_| server.client()).collect();
         for client in &mut clients {
             let reply = client.call(&["EVALSHA", sha, "0"]);
-            assert_eq!(reply.text(), "NOSCRIPT No matching script. Please use EVAL.");
+            assert_eq!(reply.text(), "-NOSCRIPT No matching script. Please use EVAL.");
         }
         assert_eq!(clients[0].call(&["SCRIPT", "LOAD", "return 1"]).text(), sha);
         for client in &mut clients {
@@ -246,7 +246,7 @@ fn a_long_script_is_told_of_and_can_be_killed() {
         let launch = Launch::basalt().volatile().shards(shards);
         let server = launch.start_with(&["--lua-time-limit", "50"]);
         let mut client = server.client();
-        assert!(client.line("SCRIPT KILL").text().starts_with("NOTBUSY"));
+        assert!(client.line("SCRIPT KILL").text().starts_with("-NOTBUSY "));
         for text in [
             "while true do end",
             "while true do pcall(function() while true do end end) end",
@@ -254,7 +254,7 @@ fn a_long_script_is_told_of_and_can_be_killed() {
         ] {
             let mut runs = endless(&server, text);
             for line in ["PING", "GET x", "SET x 1"] {
-                assert!(client.line(line).text().starts_with("BUSY "), "{shards} {line}");
+                assert!(client.line(line).text().starts_with("-BUSY "), "{shards} {line}");
             }
             client.ok("SCRIPT KILL");
             let reply = runs.read().expect("a reply").text();
@@ -266,7 +266,7 @@ fn a_long_script_is_told_of_and_can_be_killed() {
         let mut runs = endless(&server, text);
         let began = Instant::now();
         let reply = client.line("SCRIPT KILL").text();
-        assert!(reply.starts_with("UNKILLABLE"), "{reply}");
+        assert!(reply.starts_with("-UNKILLABLE "), "{reply}");
         assert!(began.elapsed() < Duration::from_secs(1), "the core goes on turning");
         runs.patience(Duration::from_secs(60));
         assert_eq!(runs.read().expect("a reply"), Reply::Int(30_000_000));
@@ -290,7 +290,7 @@ fn a_long_script_is_told_of_and_can_be_killed() {
         }
         let mut runs = endless(&server, "while true do end");
         let mut other = server.client();
-        assert!(other.line("SHUTDOWN").text().starts_with("BUSY "));
+        assert!(other.line("SHUTDOWN").text().starts_with("-BUSY "));
         other.send(&super::harness::client::encode(&["SHUTDOWN", "NOSAVE"])).expect("sent");
         assert!(runs.read().is_err() || runs.is_closed());
     }
