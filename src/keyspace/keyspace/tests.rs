@@ -437,10 +437,13 @@ fn scan_returns_what_stays() {
     }
 }
 
+/// Number, offset or 0, field or nothing, value or chunk, deadline.
+type Late = (u64, u64, Vec<u8>, Vec<u8>, Option<Millis>);
+
 /// Loads into another keyspace, fragments of big values in reverse order.
 struct Loader<'a> {
     to: &'a mut Keyspace,
-    late: Vec<(u64, u64, Vec<u8>, Vec<u8>, Option<Millis>)>,
+    late: Vec<Late>,
     /// The value that is open comes in parts, which keep their order.
     in_order: bool,
 }

@@ -183,7 +183,7 @@ pub const FORMS: &[(u32, &str)] = &[
         2,
         "COMMAND GETKEYS <SET a b|MSET a b c d|MGET a b c|GET a b|FOO x|PING x|RENAME a b|COPY a b>",
     ),
-    (1, "COMMAND <FOO|GETKEYS|LIST FILTERBY PATTERN hget*|LIST FILTERBY|LIST FOO>"),
+    (1, "COMMAND <FOO|GETKEYS|LIST FILTERBY PATTERN hgeta*|LIST FILTERBY|LIST FOO>"),
     // Refused DEBUG subcommands are not here: Redis queues them in a transaction, for it knows
     // none of them; a table of subcommands refuses them at once. EXEC has no arguments likewise.
     (1, "DEBUG SET-ACTIVE-EXPIRE 1"),
