@@ -90,7 +90,7 @@ const NO_TABLE: &str =
 
 fn listpack(call: &mut Call<'_>) -> Result<Effect, Error> {
     let about = call.keys.about(call.db, call.args.at(2)).ok_or(Error::NoSuchKey)?;
-    if about.encoding != Encoding::Listpack {
+    if !matches!(about.encoding, Encoding::Listpack | Encoding::ListpackEx) {
         return Err(Error::err("Not a listpack encoded object."));
     }
     call.reply.simple("Listpack structure printed on stdout");

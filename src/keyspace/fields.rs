@@ -84,6 +84,11 @@ impl<'a> Fields<'a> {
 
     /// Whether `count` is zero.
     pub fn is_empty(&self) -> bool {
+        if let Form::Big(big) = self.form
+            && big.borrow().deadlines() < big.borrow().len()
+        {
+            return false;
+        }
         self.count() == 0
     }
 
