@@ -301,6 +301,8 @@ fn the_box_holds_over_the_wire() {
     let launch = Launch::basalt().volatile().shards(2);
     let server = launch.start();
     let mut client = server.client();
+    // A gibibyte has to be filled before there is no more.
+    client.patience(Duration::from_secs(120));
     for (text, expected) in [
         ("return tostring(io) ", "nonexistent global variable 'io'"),
         ("rawset(_G, 'x', 1)", "Attempt to modify a readonly table"),
