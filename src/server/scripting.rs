@@ -155,6 +155,7 @@ impl Connection {
         loop {
             match self.resume(&mut run, reply.take()) {
                 Step::Call(args, spoken) => {
+                    running.called();
                     reply = Some(match allowed(args.args(), &rights) {
                         Err(error) => self.rejected(&error),
                         Ok(row) => {

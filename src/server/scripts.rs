@@ -13,6 +13,9 @@ use crate::script::machine::{Interpreter, Known};
 use crate::script::source::{Sha, sha_named, sha_of};
 use crate::script::watch::Watch;
 
+/// From so long on a script counts as one that lasts: about a slice.
+const LONG: Duration = Duration::from_millis(1);
+
 /// What all cores share of scripts.
 #[derive(Debug, Default)]
 pub struct Scripts {
@@ -32,6 +35,15 @@ pub struct Running {
     /// What its interpreter looks at.
     pub watch: Arc<Watch>,
     since: Instant,
+}
+
+impl Running {
+    /// It has called a command: whoever waits for other shards runs long without a whole slice.
+    pub fn called(&self) {
+        if self.since.elapsed() >= LONG {
+            self.watch.slice();
+        }
+    }
 }
 
 /// Ends the entry of a script that has run.
