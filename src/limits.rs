@@ -152,9 +152,9 @@ pub const EVICT_SLICE: usize = 16;
 /// See `EXPIRE_SLICE`.
 pub const FREE_SLICE: usize = 64;
 
-/// Under everysec no reply to a write leaves while the last sync that has proven everything is older
-/// than this: a power cut takes no more of what was acknowledged, however slow the disk is. (Redis
-/// postpones a write for as long while a sync takes its time.)
+/// Under everysec no reply to a write leaves while the last sync that has proven everything is
+/// older than this: a power cut takes no more of what was acknowledged, however slow the disk is.
+/// (Redis postpones a write for as long while a sync takes its time.)
 pub const EVERYSEC_LOSS: Duration = Duration::from_secs(2);
 
 /// How long a snapshot may keep its core at a stretch.
@@ -168,8 +168,8 @@ pub const BASE_WRITE: usize = 256 << 10;
 /// Direct writes of a base that may be under way at a time.
 pub const BASE_IN_FLIGHT: usize = 4;
 
-/// What of a snapshot's encoder is kept from one snapshot to the next: no more than this many bytes a
-/// buffer, so that a huge value leaves nothing behind.
+/// What of a snapshot's encoder is kept from one snapshot to the next: no more than this many bytes
+/// a buffer, so that a huge value leaves nothing behind.
 pub const SNAPSHOT_SCRATCH: usize = 128 << 10;
 
 /// Bytes of a base that are written through the page cache before a sync of them is started: at

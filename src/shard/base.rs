@@ -83,7 +83,8 @@ impl BaseWriter {
         }
     }
 
-    /// Ends the file: its last bytes, for which it gets this buffer, its checksum and what is in it.
+    /// Ends the file: its last bytes, for which it gets this buffer, its checksum and what is in
+    /// it.
     pub fn finish(&mut self, used: Vec<u8>) -> (Vec<u8>, u64, Counts) {
         match self {
             BaseWriter::Snapshot(writer) => {

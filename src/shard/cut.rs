@@ -149,7 +149,8 @@ impl Shard {
         bytes
     }
 
-    /// Ends the base: its last bytes, for which it gets this buffer, its checksum and what is in it.
+    /// Ends the base: its last bytes, for which it gets this buffer, its checksum and what is in
+    /// it.
     pub fn end_base(&mut self, used: Vec<u8>) -> (Vec<u8>, u64, Counts) {
         let Some(mut writer) = self.cut.writer.take() else {
             unreachable!("a base that ends was started");
