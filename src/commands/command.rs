@@ -380,10 +380,16 @@ fn keys_of_request(args: Args<'_>) -> Result<(&'static Command, Args<'_>, Vec<us
         return Err(Error::GETKEYS_ARITY);
     }
     let keys: Vec<usize> = table::keys(row, request).collect();
-    if keys.is_empty() {
+    // A script may have none; more than there are arguments are wrong for it as well.
+    if keys.is_empty() && !may_have_none(row, request) {
         return Err(Error::GETKEYS_ARGUMENTS);
     }
     Ok((row, request, keys))
+}
+
+/// Is it a command that may have keys or none, and says that it has none?
+fn may_have_none(row: &Command, request: Args<'_>) -> bool {
+    row.flags.has(Flags::ANY_KEYS) && is(request.at(2), "0")
 }
 
 /// How this request uses its nth key. SET reads only when it has the option GET, and BITFIELD

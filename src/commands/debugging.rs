@@ -42,11 +42,13 @@ const OWN: [Command; 21] = [
     row("debug|replicate", -3, ok, docs("Accepted: there is no replica to tell.")),
     row("debug|replybuffer", 4, replybuffer, docs("Accepted: buffers shrink by themselves.")),
     row("debug|set-active-expire", 3, active_expire, docs("0 or 1: removal of expired keys.")),
-    row("debug|set-disable-deny-scripts", 3, ok, docs("Accepted: nothing changes.")),
+    row("debug|set-disable-deny-scripts", 3, in_scripts, docs(IN_SCRIPTS)),
     row("debug|set-skip-checksum-validation", 3, ok, docs("Accepted: all sums are checked.")),
     row("debug|sleep", 3, sleep, docs("Stops the server for so many seconds.")),
     row("debug|stringmatch-test", 2, ok, docs("Accepted: patterns have tests of their own.")),
 ];
+
+const IN_SCRIPTS: &str = "1: scripts may call PROTOCOL and SLEEP.";
 
 type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
 
@@ -122,6 +124,10 @@ fn client_eviction(_shell: &mut Shell<'_>) -> Result<Ask, Error> {
 fn active_expire(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     // What is no number is 0, as for C.
     Ok(Ask::SetActiveExpire { on: number::parse_i64(shell.args.at(2)).unwrap_or(0) != 0 })
+}
+
+fn in_scripts(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    Ok(Ask::SetDebugInScripts { on: number::parse_i64(shell.args.at(2)).unwrap_or(0) != 0 })
 }
 
 fn sleep(shell: &mut Shell<'_>) -> Result<Ask, Error> {

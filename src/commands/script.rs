@@ -64,11 +64,12 @@ pub enum Given {
 }
 
 /// What a script may do to keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum May {
     /// All that commands do.
     Write,
     /// Only look.
+    #[default]
     Read,
 }
 
@@ -158,7 +159,7 @@ fn debug(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 }
 
 /// What a script is allowed now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Rights {
     /// To keys.
     pub may: May,
@@ -168,6 +169,8 @@ pub struct Rights {
     pub refused: Option<Error>,
     /// It has called a command that writes: what it has begun is not refused half way.
     pub wrote: bool,
+    /// It may call DEBUG PROTOCOL and DEBUG SLEEP (for tests).
+    pub debug: bool,
 }
 
 /// The row of a command that a script calls, if it may.
@@ -187,6 +190,9 @@ pub fn allowed(args: Args<'_>, rights: &Rights) -> Result<&'static Command, Erro
             let why = format!("{name} command is not allowed with BLOCK option from scripts");
             return Err(Error::err_owned(why));
         }
+    }
+    if rights.debug && matches!(row.name, "debug|protocol" | "debug|sleep") {
+        return Ok(row);
     }
     if row.flags.has(Flags::NOSCRIPT) || matches!(row.run, Run::Container) {
         return Err(Error::err("This Redis command is not allowed from script"));
@@ -229,13 +235,14 @@ mod tests {
             script debug no -> +OK
             script debug yes -> -ERR SCRIPT DEBUG is not supported: there is no Lua debugger
             command getkeys eval x 2 a b c -> *2 $1 a $1 b
-            command getkeys eval x 0 c -> -ERR Invalid arguments specified for command",
+            command getkeys eval x 0 c -> *0
+            command getkeys eval x 2 c -> -ERR Invalid arguments specified for command",
         );
     }
 
     #[test]
     fn what_scripts_may_call() {
-        let free = Rights { may: May::Write, full: false, refused: None, wrote: false };
+        let free = Rights { may: May::Write, ..Rights::default() };
         let reads = Rights { may: May::Read, ..free.clone() };
         let full = Rights { full: true, ..free.clone() };
         let late = Rights { wrote: true, ..full.clone() };

@@ -367,6 +367,11 @@ pub enum Ask {
         /// Whether upkeep removes them.
         on: bool,
     },
+    /// Lets scripts call DEBUG PROTOCOL and DEBUG SLEEP, or not, then `+OK`.
+    SetDebugInScripts {
+        /// Whether they may.
+        on: bool,
+    },
     /// Makes the keys `prefix:0` ... that are not there yet, then `+OK`.
     DebugPopulate {
         /// How many.

@@ -60,6 +60,14 @@ fn parse<'a>(lua: &Lua, bytes: &'a [u8]) -> mlua::Result<(Value, &'a [u8])> {
         },
         b'~' => parse_set(lua, count(), after)?,
         b'%' => parse_map(lua, count(), after)?,
+        b'|' => {
+            // Attributes are not shown.
+            let mut rest = after;
+            for _ in 0..count().saturating_mul(2) {
+                rest = parse(lua, rest)?.1;
+            }
+            parse(lua, rest)?
+        }
         b'_' => (Value::Nil, after),
         b'#' => (Value::Boolean(line == b"t"), after),
         b',' => (Value::Table(single(lua, "double", Value::Number(double(text)))?), after),

@@ -222,6 +222,10 @@ impl Connection {
                 self.core.shared.active_expire.store(on, Ordering::Relaxed);
                 self.write(|reply| reply.ok());
             }
+            Ask::SetDebugInScripts { on } => {
+                self.core.shared.scripts.debug.store(on, Ordering::Relaxed);
+                self.write(|reply| reply.ok());
+            }
             Ask::DebugPopulate { count, prefix, size } => {
                 let done = self.populate(count, &prefix, size).await;
                 self.ok_or(done);

@@ -2,6 +2,7 @@
 //! (script/machine.rs); here the command is run and its reply brought back.
 //! Where that is, is decided in `ground.rs`.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::base::ids::{Db, ShardId};
@@ -110,7 +111,8 @@ impl Connection {
             _ => eval.may,
         };
         let full = self.full && declared.is_none_or(|declared| !declared.allow_oom);
-        let rights = Rights { may, full, refused, wrote: false };
+        let debug = scripts.debug.load(Ordering::Relaxed);
+        let rights = Rights { may, full, refused, wrote: false, debug };
         if declared.is_some() {
             admit(declared, eval, &rights)?;
         }
@@ -291,7 +293,7 @@ impl Connection {
         let proto = self.client.session.borrow().proto;
         let tracker = queue.first().and_then(|queued| self.track_command(queued.command));
         // EXEC itself has been admitted.
-        let rights = Rights { may: May::Write, full: false, refused: None, wrote: false };
+        let rights = Rights { may: May::Write, ..Rights::default() };
         let entered = self.enter_ground(watched.clone(), tracker, &rights).await;
         let mut ground = match entered {
             Ok(ground) => ground,

@@ -1,7 +1,7 @@
 //! Scripts beyond one session: the texts that all cores know, the Lua of one core, and who runs.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,8 @@ pub struct Scripts {
     /// SCRIPT FLUSH, how often: what a core has compiled before is of no use any more.
     flushes: AtomicU64,
     running: Mutex<Vec<Arc<Running>>>,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS.
+    pub debug: AtomicBool,
     /// Scripts that have run for more than a slice: the one question of the path of a command.
     long: Arc<AtomicUsize>,
     /// Bytes that the interpreters hold, by core.
