@@ -10,7 +10,8 @@ use crate::commands::order::Item;
 use crate::commands::script::{Eval, May, Rights, allowed};
 use crate::commands::session::{Ask, Queued, Watched};
 use crate::commands::spec::{Command, Flags, Run};
-use crate::resp::args::OwnedArgs;
+use crate::commands::table;
+use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
 use crate::resp::reply::{Proto, Reply, is_error};
 use crate::router::slot::shard_of;
@@ -71,7 +72,7 @@ impl Connection {
             Ok(ready) => ready,
             Err(error) => return self.error(&error),
         };
-        let row = crate::commands::table::find(eval.args.args().at(0));
+        let row = table::find(eval.args.args().at(0));
         let tracker = row.and_then(|row| self.track_command(row));
         let entered = match &ready.only {
             Some((shard, keys)) => self.enter_part(*shard, keys, tracker, &ready.rights).await,
@@ -159,7 +160,7 @@ impl Connection {
                 Step::Call(args, spoken) => {
                     running.called();
                     reply = Some(match allowed(args.args(), &rights) {
-                        Err(error) => self.rejected(&error),
+                        Err(error) => self.rejected(&error, args.args()),
                         Ok(row) => {
                             rights.wrote |= note_write(row, &running, ground);
                             self.call_from_script(ground, (row, args), &mut db, spoken).await
@@ -211,9 +212,13 @@ impl Connection {
     }
 
     /// A command that a script may not call.
-    fn rejected(&self, error: &Error) -> Vec<u8> {
+    fn rejected(&self, error: &Error, args: Args<'_>) -> Vec<u8> {
         let line = encoded(error);
-        self.core.shard.borrow_mut().counters.error(&tally::error_line(&line));
+        let counters = &mut self.core.shard.borrow_mut().counters;
+        counters.error(&tally::error_line(&line));
+        if let Ok(row) = table::locate(args) {
+            counters.rejected(row.name);
+        }
         line
     }
 

@@ -46,7 +46,7 @@ const UNITS: &[(&str, usize)] = &[
     ("unit/slowlog", 12),
     ("unit/quit", 2),
     ("unit/latency-monitor", 12),
-    ("unit/scripting", 125),
+    ("unit/scripting", 139),
 ];
 
 /// Tests that take long, and those that are about replication.
