@@ -182,7 +182,7 @@ mod tests {
         let found = scenarios(&words).expect("scenarios");
         assert_eq!(found.len(), 2);
         assert!(found.iter().all(|one| one.rate == 5.0));
-        assert_eq!(found[0].elements(), 80_000);
+        assert_eq!(found[0].elements(), 70_000);
         for (words, name) in [
             (["--rounds", "0"], "--rounds"),
             (["--scale", "0"], "--scale"),
