@@ -129,7 +129,7 @@ fn write_info(reply: &mut Reply<'_>, row: &'static Command) {
     subs.iter().for_each(|sub| write_info(reply, sub));
 }
 
-/// The flags that COMMAND INFO names, in Redis' order.
+/// The flags that COMMAND INFO names, in Redis' order. (Redis 7.0 does not tell MAY_REPLICATE.)
 const WORDS: &[(Flags, &str)] = &[
     (Flags::WRITE, "write"),
     (Flags::READONLY, "readonly"),
@@ -146,7 +146,6 @@ const WORDS: &[(Flags, &str)] = &[
     (Flags::NO_AUTH, "no_auth"),
     (Flags::NO_ASYNC_LOADING, "no_async_loading"),
     (Flags::NO_MULTI, "no_multi"),
-    (Flags::MAY_REPLICATE, "may_replicate"),
     (Flags::ANY_KEYS, "no_mandatory_keys"),
     // Not of the row: it follows from where the keys are.
     (Flags::NONE, "movablekeys"),
