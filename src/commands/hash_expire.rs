@@ -5,7 +5,7 @@ use crate::commands::call::{Call, Effect};
 use crate::commands::parse::{Unit, When, choice, integer, is};
 use crate::commands::row::{READ_FAST, WRITE_FAST, WRITE_OOM_FAST, row};
 use crate::commands::spec::{Command, Docs};
-use crate::keyspace::keyspace::Field;
+use crate::keyspace::keyspace::{Field, HashMut};
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
 use crate::types::timed::DEADLINE_MAX;
@@ -115,16 +115,11 @@ pub fn fields<'a>(
 
 /// The deadline that `arg` means to `command`.
 pub fn deadline(arg: &[u8], when: When, now: Millis, command: &str) -> Result<Millis, Error> {
-    let amount = u64::try_from(integer(arg)?).map_err(|_| Error::FIELD_DEADLINE)?;
-    let (unit, base) = match when {
-        When::In(unit) => (unit, now.0),
-        When::At(unit) => (unit, 0),
-    };
-    let millis = match unit {
-        Unit::Seconds => amount.checked_mul(1000),
-        Unit::Millis => Some(amount),
-    };
-    let moment = millis.and_then(|millis| millis.checked_add(base));
+    let amount = integer(arg)?;
+    if amount < 0 {
+        return Err(Error::FIELD_DEADLINE);
+    }
+    let moment = when.moment(amount, now).and_then(|moment| u64::try_from(moment).ok());
     let moment = moment.filter(|moment| *moment <= DEADLINE_MAX);
     moment.map(Millis).ok_or_else(|| Error::invalid_expire(command))
 }
@@ -167,6 +162,26 @@ fn hpexpireat(call: &mut Call<'_>) -> Result<Effect, Error> {
     set_deadlines(call, When::At(Unit::Millis), "hpexpireat")
 }
 
+/// Does `work` to each field and replies with its answers, -2 without the hash; the fields that it
+/// has changed, which are those with an answer above zero.
+fn change<'a>(
+    call: &mut Call<'_>,
+    fields: Args<'a>,
+    mut work: impl FnMut(&mut HashMut<'_>, &'a [u8]) -> i64,
+) -> Result<Vec<&'a [u8]>, Error> {
+    let mut changed = Vec::new();
+    let mut hash = call.keys.hash_mut(call.db, call.args.at(1))?;
+    call.reply.array(fields.len());
+    for field in fields.iter() {
+        let answer = hash.as_mut().map_or(NO_FIELD, |hash| work(hash, field));
+        if answer > 0 {
+            changed.push(field);
+        }
+        call.reply.integer(answer);
+    }
+    Ok(changed)
+}
+
 /// -2 without the field, 0 where the condition does not hold, 1 where the deadline is set, 2 where
 /// it has come already and the field is removed.
 fn set_deadlines(call: &mut Call<'_>, when: When, name: &str) -> Result<Effect, Error> {
@@ -183,31 +198,19 @@ fn set_deadlines(call: &mut Call<'_>, when: When, name: &str) -> Result<Effect, 
     let word = if condition.is_some() { 4 } else { 3 };
     let condition = condition.unwrap_or(Condition::Always);
     let fields = fields(call.args, word, 1, Error::FIELDS_ZERO)?;
-    call.reply.array(fields.len());
-    let Some(mut hash) = call.keys.hash_mut(call.db, key)? else {
-        fields.iter().for_each(|_| call.reply.integer(NO_FIELD));
-        return Ok(Effect::Nothing);
-    };
-    let mut changed = Vec::new();
-    for field in fields.iter() {
-        let answer = match hash.find(field) {
-            Field::Missing => NO_FIELD,
-            old if !condition.allows(old, deadline) => 0,
-            _ if deadline <= call.now => {
-                hash.remove(field);
-                2
-            }
-            _ => {
-                hash.set_deadline(field, Some(deadline));
-                1
-            }
-        };
-        if answer > 0 {
-            changed.push(field);
+    let now = call.now;
+    let changed = change(call, fields, |hash, field| match hash.find(field) {
+        Field::Missing => NO_FIELD,
+        old if !condition.allows(old, deadline) => 0,
+        _ if deadline <= now => {
+            hash.remove(field);
+            2
         }
-        call.reply.integer(answer);
-    }
-    drop(hash);
+        _ => {
+            hash.set_deadline(field, Some(deadline));
+            1
+        }
+    })?;
     if changed.is_empty() {
         return Ok(Effect::Nothing);
     }
@@ -223,23 +226,14 @@ fn hpersist(call: &mut Call<'_>) -> Result<Effect, Error> {
     let key = call.args.at(1);
     call.keys.hash(call.db, key)?;
     let fields = fields(call.args, 2, 1, Error::FIELDS_NOT_POSITIVE)?;
-    call.reply.array(fields.len());
-    let Some(mut hash) = call.keys.hash_mut(call.db, key)? else {
-        fields.iter().for_each(|_| call.reply.integer(NO_FIELD));
-        return Ok(Effect::Nothing);
-    };
-    let mut changed = Vec::new();
-    for field in fields.iter() {
-        call.reply.integer(match hash.find(field) {
-            Field::Missing => NO_FIELD,
-            Field::Lasting => NO_DEADLINE,
-            Field::Until(_) => {
-                hash.set_deadline(field, None);
-                changed.push(field);
-                1
-            }
-        });
-    }
+    let changed = change(call, fields, |hash, field| match hash.find(field) {
+        Field::Missing => NO_FIELD,
+        Field::Lasting => NO_DEADLINE,
+        Field::Until(_) => {
+            hash.set_deadline(field, None);
+            1
+        }
+    })?;
     match changed.is_empty() {
         true => Ok(Effect::Nothing),
         false => Ok(Effect::Instead(on_fields(&[b"HPERSIST", key], &changed))),

@@ -5,7 +5,7 @@ mod decode;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use mlua::{Function, LightUserData, Lua, MultiValue, Table, Value};
+use mlua::{Function, IntoLua, LightUserData, Lua, MultiValue, Table, Value};
 
 use crate::limits::SCRIPT_JSON_DEPTH;
 use crate::script::compile::fail;
@@ -149,16 +149,7 @@ fn number(
     range: (i64, i64),
     place: fn(&mut Settings) -> &mut i64,
 ) -> mlua::Result<Function> {
-    let shared = Rc::clone(settings);
-    lua.create_function(move |lua, args: MultiValue| {
-        one_at_most(lua, name, &args, 1)?;
-        let mut settings = shared.borrow_mut();
-        let place = place(&mut settings);
-        if let Some(value) = present(&args, 0) {
-            *place = ranged(lua, name, value, range)?;
-        }
-        Ok(*place)
-    })
+    setting(lua, settings, name, place, move |lua, value| ranged(lua, name, value, range))
 }
 
 fn switch(
@@ -167,13 +158,25 @@ fn switch(
     name: &'static str,
     place: fn(&mut Settings) -> &mut bool,
 ) -> mlua::Result<Function> {
+    let read = move |lua: &Lua, value: &Value| Ok(option(lua, name, value, &["off", "on"])? == 1);
+    setting(lua, settings, name, place, read)
+}
+
+/// A function that sets something if it gets an argument, and returns what it is.
+fn setting<T: Copy + IntoLua + 'static>(
+    lua: &Lua,
+    settings: &Shared,
+    name: &'static str,
+    place: fn(&mut Settings) -> &mut T,
+    read: impl Fn(&Lua, &Value) -> mlua::Result<T> + 'static,
+) -> mlua::Result<Function> {
     let shared = Rc::clone(settings);
     lua.create_function(move |lua, args: MultiValue| {
         one_at_most(lua, name, &args, 1)?;
         let mut settings = shared.borrow_mut();
         let place = place(&mut settings);
         if let Some(value) = present(&args, 0) {
-            *place = option(lua, name, value, &["off", "on"])? == 1;
+            *place = read(lua, value)?;
         }
         Ok(*place)
     })

@@ -357,7 +357,8 @@ impl Core {
         }
         let eviction = settings::eviction(&self.settings.borrow().config);
         let Some(eviction) = eviction else { return Relief::Full };
-        let share = to_give_up(most, self.id.index(), &self.shared.holdings());
+        let holdings: Vec<_> = self.shared.holdings().collect();
+        let share = to_give_up(most, self.id.index(), &holdings);
         if share > 0 {
             let supply = self.run(|shard| shard.evict(eviction, share));
             self.shared.publish_supply(self.id, supply);

@@ -164,7 +164,7 @@ impl Shared {
 
     /// Has any shard keys that may be evicted, as far as they have said?
     pub fn supply(&self) -> Supply {
-        match self.holdings().iter().all(|(_, supply)| *supply == Supply::None) {
+        match self.holdings().all(|(_, supply)| supply == Supply::None) {
             true => Supply::None,
             false => Supply::Some,
         }
@@ -172,13 +172,13 @@ impl Shared {
 
     /// Bytes of data of each shard, and whether it may have keys to give up, as far as they have
     /// said.
-    pub fn holdings(&self) -> Vec<(u64, Supply)> {
+    pub fn holdings(&self) -> impl Iterator<Item = (u64, Supply)> {
         let supply = |barren: &AtomicBool| match barren.load(Ordering::Relaxed) {
             true => Supply::None,
             false => Supply::Some,
         };
         let all = self.memory.iter().zip(&self.barren);
-        all.map(|(bytes, barren)| (bytes.load(Ordering::Relaxed), supply(barren))).collect()
+        all.map(move |(bytes, barren)| (bytes.load(Ordering::Relaxed), supply(barren)))
     }
 
     /// Bytes of data of all shards, as far as they have said.
