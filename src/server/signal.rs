@@ -34,8 +34,9 @@ impl Signal {
     }
 }
 
-/// Where long work rests between two slices: until the core has looked at its sockets and messages
-/// once more. While anybody rests, the core does not wait for events.
+/// Where long work rests between two slices: until the core has asked the kernel for events and
+/// looked at its sockets and messages once more. While anybody rests, the core does not wait for
+/// events.
 #[derive(Debug, Default)]
 pub struct Pauses {
     turn: Cell<u64>,
@@ -45,7 +46,7 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// Rests until the next turn.
+    /// Rests until a turn that begins later has handed out what it brought.
     pub async fn rest(&self) {
         let turn = self.turn.get();
         if let Some(core) = self.core.take() {
@@ -64,10 +65,15 @@ impl Pauses {
         any
     }
 
-    /// A turn has begun: everybody goes on behind those whom it woke.
-    pub fn end(&self) {
+    /// The events of a turn are there. Whoever begins to rest from now on, when they are handed
+    /// out, waits for the next turn: a task that a message starts runs at once.
+    pub fn begin(&self) {
         self.core.take();
         self.turn.set(self.turn.get().wrapping_add(1));
+    }
+
+    /// They have been handed out: everybody who rested before goes on, behind those whom they woke.
+    pub fn end(&self) {
         self.resting.wake();
     }
 }

@@ -148,6 +148,7 @@ pub async fn drive(core: Rc<Core>) {
         };
         let turn = net.ring.turn(soon, work).await;
         turn.expect("a ring that works: without it the core cannot go on");
+        core.pauses.begin();
         core.take_in();
         net.dispatch(&core);
         core.pauses.end();

@@ -17,9 +17,6 @@ use harness::server::Launch;
 /// one unnoticed. unit/replybufsize is not among them: it watches how Redis resizes the buffer of
 /// replies that it keeps for each client, and here a client has none between its batches.
 /// Nor is unit/tracking: its tests expect that a client hears of its own changes before the reply.
-/// Nor, yet, unit/type/list: it takes blocked_clients for the order in which clients wait, but a
-/// client of the test before may still be counted, whose end its core has not seen yet. Then the
-/// first of two stands second in line, and one of a few runs waited for ever.
 const UNITS: &[(&str, usize)] = &[
     ("unit/type/string", 69),
     ("unit/type/incr", 23),
@@ -34,6 +31,7 @@ const UNITS: &[(&str, usize)] = &[
     ("unit/bitops", 44),
     ("unit/bitfield", 16),
     ("unit/hyperloglog", 20),
+    ("unit/type/list", 80),
     ("unit/type/list-3", 9),
     ("unit/pubsub", 26),
     ("unit/keyspace", 51),

@@ -182,3 +182,21 @@ fn a_client_that_caches_hears_of_changes() {
     writer.ok("FLUSHALL");
     assert!(cache.read().expect("a push").items()[1].is_null());
 }
+
+#[test]
+fn who_is_gone_before_info_is_asked_does_not_wait_any_more() {
+    let (_launch, server) = server();
+    let mut client = server.client();
+    for round in 0..200 {
+        let waiters: Vec<Client> = (0..2)
+            .map(|_| {
+                let mut waiter = server.client();
+                send(&mut waiter, "BLPOP one two three 0");
+                waiter
+            })
+            .collect();
+        until_blocked(&mut client, 2);
+        drop(waiters);
+        assert_eq!(client.info("clients")["blocked_clients"], "0", "round {round}");
+    }
+}
