@@ -18,6 +18,8 @@ mod hostile;
 mod lifecycle;
 #[path = "process/persistence.rs"]
 mod persistence;
+#[path = "process/programs.rs"]
+mod programs;
 #[path = "process/pubsub.rs"]
 mod pubsub;
 #[path = "process/redis_files.rs"]
