@@ -38,7 +38,7 @@ use crate::persist::recovery::Replay;
 use crate::server::elsewhere;
 use crate::server::mesh::ticket;
 use crate::server::requests::Requests;
-use crate::server::rewrite::{self, Again};
+use crate::server::rewrite::{self, Again, Seen};
 
 /// What was attempted on which path, and what the kernel said.
 #[derive(Debug)]
@@ -452,10 +452,14 @@ fn step_back() {
     }
 }
 
-/// Makes durable what is kept of a segment (server/rewrite.rs).
-pub async fn write_again(directory: &Path, replay: &Replay) -> Result<Again, DiskError> {
+/// Makes durable what is kept of a segment, as it was seen (server/rewrite.rs).
+pub async fn write_again(
+    directory: &Path,
+    replay: &Replay,
+    seen: Seen,
+) -> Result<Again, DiskError> {
     let (directory, replay) = (directory.to_owned(), replay.clone());
-    let done = pool(move || rewrite::write_again(&directory, &replay)).await;
+    let done = pool(move || rewrite::write_again(&directory, &replay, &seen)).await;
     done.map_err(|(path, source)| DiskError { action: "make durable", path, source })
 }
 

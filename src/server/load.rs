@@ -24,7 +24,7 @@ use crate::server::import;
 use crate::server::log;
 use crate::server::recover::{self, Found};
 use crate::server::reshard;
-use crate::server::rewrite::Again;
+use crate::server::rewrite::{Again, Seen};
 use crate::server::settings::{
     access_policy, hash_limits, set_limits, stream_nodes, string_limits, zset_limits,
 };
@@ -179,7 +179,7 @@ async fn replay_segment(
     target: &mut Target<'_>,
     replay: &Replay,
 ) -> Result<(), String> {
-    let mut fill = LogFill::new(replay);
+    let (mut fill, mut seen) = (LogFill::new(replay), Seen::of(replay));
     let mut blocks = open(core, &replay.path).await?;
     let mut block = Vec::with_capacity(DISK_BLOCK);
     while !fill.at_end() {
@@ -189,10 +189,13 @@ async fn replay_segment(
         }
         let count = target.with(core, |shard| fill.feed(shard, &block));
         let count = count.map_err(|fault| fault.to_string())?;
+        seen.feed(&block);
         core.shared.loaded.commands.fetch_add(count, Ordering::Relaxed);
         core.pauses.rest().await;
     }
-    fill.finish().map_err(|fault| fault.to_string())
+    fill.finish().map_err(|fault| fault.to_string())?;
+    core.shared.loaded.note_seen(&replay.path, seen);
+    Ok(())
 }
 
 /// Core 0's part: once all cores have loaded, opens the new segments and makes them the database.
@@ -213,21 +216,25 @@ pub async fn finish(core: &Rc<Core>, found: &Found) -> Result<(), String> {
         core.shared.publish_durable(shard, Epoch(found.epoch.0 - 1));
     }
     let directory = core.database.directory.clone();
+    let mut kept = Kept::Durable;
     if let Some((_, plan)) = &found.old {
         let cuts: Vec<_> = plan.shards.iter().flat_map(|shard| shard.cuts.clone()).collect();
         recover::keep_cuts(&directory, &cuts).map_err(|error| {
             format!("cannot keep what recovery cuts off in {}: {error}", names::LOST_CUT)
         })?;
-        sync_kept(core, plan).await?;
+        kept = sync_kept(core, plan).await?;
     }
     loaded(core);
     core.on_all(crate::server::settings::apply).await;
-    if let Some((manifest, plan)) = found.old.as_ref().filter(|_| found.is_resharding()) {
-        log::notice(format!(
-            "The files are those of {} shards: writing a checkpoint for {}",
-            found.old_shards().unwrap_or_default(),
-            core.shards
-        ));
+    let replaced = found.is_resharding() || kept == Kept::Loaded;
+    if let Some((manifest, plan)) = found.old.as_ref().filter(|_| replaced) {
+        if found.is_resharding() {
+            log::notice(format!(
+                "The files are those of {} shards: writing a checkpoint for {}",
+                found.old_shards().unwrap_or_default(),
+                core.shards
+            ));
+        }
         checkpoint::checkpoint_anew(core, plan.manifest(manifest)).await?;
     } else if found.import.is_some() {
         import::commit(core).await?;
@@ -240,17 +247,38 @@ pub async fn finish(core: &Rc<Core>, found: &Found) -> Result<(), String> {
     Ok(())
 }
 
+/// Where what is kept of the old log is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// On the device.
+    Durable,
+    /// In the shards alone, in part: a checkpoint has to take its place.
+    Loaded,
+}
+
 /// What is kept of the old log may so far be in the page cache alone, and even count as clean
 /// there (server/rewrite.rs).
-async fn sync_kept(core: &Core, plan: &Plan) -> Result<(), String> {
+async fn sync_kept(core: &Core, plan: &Plan) -> Result<Kept, String> {
+    let mut kept = Kept::Durable;
     for replay in plan.shards.iter().flat_map(|shard| &shard.replay) {
-        let directory = &core.database.directory;
-        let done = disk::write_again(directory, replay).await;
-        if done.map_err(|error| error.to_string())? == Again::Anew {
-            log::warning(format!("{}: not on the disk as it was, copied", replay.path));
+        let seen = core.shared.loaded.take_seen(replay);
+        let done = disk::write_again(&core.database.directory, replay, seen).await;
+        match done.map_err(|error| error.to_string())? {
+            Again::InPlace => {}
+            Again::Anew => {
+                log::warning(format!("{}: not on the disk as it was, copied", replay.path));
+            }
+            Again::Lost => {
+                log::warning(format!(
+                    "{}: it was read whole, but a part whose sync had failed has gone since: \
+                     writing a checkpoint instead",
+                    replay.path
+                ));
+                kept = Kept::Loaded;
+            }
         }
     }
-    Ok(())
+    Ok(kept)
 }
 
 /// A line in the log about how far loading is.

@@ -8,66 +8,139 @@
 //! stays: after a power cut the blocks are zeros. So what was synced is read back past the page
 //! cache, and where the device has something else the whole file is made anew, in blocks of its
 //! own.
+//!
+//! Nor is the page cache to be trusted for as long as that takes: clean pages may be dropped at any
+//! time, and come back as what the device has. So both ways are judged by what the records were
+//! when they were verified (`Seen`), never by what the page cache says later.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::base::checksum::Crc64;
 use crate::limits::DISK_BLOCK;
 use crate::persist::names;
 use crate::persist::recovery::Replay;
+use crate::persist::segment_scan::SegmentReader;
 use crate::server::disk::create_anew;
 
-/// How it became durable.
+/// How it became durable, or that it did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Again {
     /// Where it was.
     InPlace,
     /// In a new file: the device did not keep what was written where it was, or said it did not.
     Anew,
+    /// Neither the device nor the page cache has it any more: only who has read it before does.
+    Lost,
 }
 
 /// What reading past the page cache is aligned to.
 const PAGE: usize = 4096;
 
-/// Writes the doubtful part of a segment again and syncs it, so that it is on the device. On an
-/// error nothing is lost that was there; the path is the file that the error is about.
-pub fn write_again(directory: &Path, replay: &Replay) -> Result<Again, (PathBuf, io::Error)> {
+/// What the kept part of a segment was when its records were verified: checksums of what was known
+/// to be durable then, and of what was not.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    parts: [(Range<u64>, Crc64); 2],
+    at: u64,
+}
+
+impl Seen {
+    /// Nothing yet of this segment.
+    pub fn of(replay: &Replay) -> Seen {
+        let (split, end) = (replay.doubtful.min(replay.end.length), replay.end.length);
+        Seen { parts: [0..split, split..end].map(|part| (part, Crc64::new())), at: 0 }
+    }
+
+    /// The next block of the file, whose records are verified as well.
+    pub fn feed(&mut self, block: &[u8]) {
+        for (range, sum) in &mut self.parts {
+            let [from, to] = [range.start, range.end]
+                .map(|at| (at.saturating_sub(self.at) as usize).min(block.len()));
+            sum.update(block.get(from..to).unwrap_or_default());
+        }
+        self.at += block.len() as u64;
+    }
+
+    /// Reads a segment and verifies its records.
+    pub fn read(directory: &Path, replay: &Replay) -> io::Result<Seen> {
+        let Replay { path, id, first, end, .. } = replay;
+        let mut reader = SegmentReader::new(path.clone(), *id, *first, end.length, Some(end.next));
+        let (file, mut seen) = (File::open(directory.join(path))?, Seen::of(replay));
+        let mut block = vec![0; DISK_BLOCK];
+        while !reader.at_end() {
+            let got = file.read_at(&mut block, seen.at)?;
+            let got = block.get(..got).unwrap_or_default();
+            if got.is_empty() {
+                break;
+            }
+            seen.feed(got);
+            reader.feed(got);
+            while reader.next().map_err(|fault| io::Error::other(fault.to_string()))?.is_some() {}
+        }
+        reader.finish().map_err(|fault| io::Error::other(fault.to_string()))?;
+        Ok(seen)
+    }
+
+    /// Does the device hold the part of the file that is doubtful?
+    fn doubtful_is_in(&self, path: &Path) -> io::Result<bool> {
+        let [_, (range, sum)] = &self.parts;
+        Ok(on_device(path, range.clone())? == sum.value())
+    }
+
+    /// Does the device hold all of it?
+    fn is_in(&self, path: &Path) -> io::Result<bool> {
+        let [(range, sum), _] = &self.parts;
+        Ok(on_device(path, range.clone())? == sum.value() && self.doubtful_is_in(path)?)
+    }
+}
+
+/// Writes the doubtful part of a segment again and syncs it, so that it is on the device as it was
+/// seen. On an error nothing is lost that was there; the path is the file that the error is about.
+pub fn write_again(
+    directory: &Path,
+    replay: &Replay,
+    seen: &Seen,
+) -> Result<Again, (PathBuf, io::Error)> {
     let path = directory.join(&replay.path);
     let named = |error| (path.clone(), error);
     let file = OpenOptions::new().read(true).write(true).open(&path).map_err(named)?;
     let (from, to) = (replay.doubtful, replay.end.length);
     let same = copy(&file, &file, from, to).and_then(|()| file.sync_data());
-    if same.is_ok() && is_on_device(&path, &file, from, to).map_err(named)? {
+    if same.is_ok() && seen.doubtful_is_in(&path).map_err(named)? {
         return Ok(Again::InPlace);
     }
     // An error of the sync may be an old one, of a write that failed after its process was gone;
     // a new file tells them apart, for it meets only its own.
     let temporary = directory.join(names::copy_of(&replay.path));
     let named = |error| (temporary.clone(), error);
-    match make_anew(&file, &path, &temporary, to) {
-        Ok(()) => Ok(Again::Anew),
-        Err(error) => {
-            // Where there is no space, none is taken.
-            let _ = fs::remove_file(&temporary);
-            Err(named(error))
-        }
+    let made = make_anew(&file, &path, &temporary, seen);
+    if !matches!(made, Ok(Again::Anew)) {
+        // Where there is no space, none is taken.
+        let _ = fs::remove_file(&temporary);
     }
+    made.map_err(named)
 }
 
-/// Another file with the same bytes takes the place of this one.
-fn make_anew(file: &File, path: &Path, temporary: &Path, length: u64) -> io::Result<()> {
+/// Another file with the same bytes takes the place of this one, once the device has them.
+fn make_anew(file: &File, path: &Path, temporary: &Path, seen: &Seen) -> io::Result<Again> {
+    let [_, (doubtful, _)] = &seen.parts;
     let anew = create_anew(temporary)?;
-    copy(file, &anew, 0, length)?;
+    copy(file, &anew, 0, doubtful.end)?;
     anew.sync_all()?;
-    fs::rename(temporary, path)?;
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
+    if !seen.is_in(temporary)? {
+        return Ok(Again::Lost);
     }
+    fs::rename(temporary, path)?;
+    if let Some(directory) = path.parent() {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(Again::Anew)
 }
 
 fn copy(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
@@ -84,30 +157,39 @@ fn copy(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Does the device hold what the page cache says? File systems that cannot be asked are believed.
-fn is_on_device(path: &Path, cached: &File, from: u64, to: u64) -> io::Result<bool> {
-    if from >= to {
-        return Ok(true);
+/// The checksum of a part of a file as the device has it, or as far as there is a file. File
+/// systems that cannot be asked are believed: what they read is what they have.
+fn on_device(path: &Path, part: Range<u64>) -> io::Result<u64> {
+    let mut sum = Crc64::new();
+    if part.is_empty() {
+        return Ok(sum.value());
     }
     let direct = i32::try_from(OFlags::DIRECT.bits()).unwrap_or_default();
     let opened = OpenOptions::new().read(true).custom_flags(direct).open(path);
-    let Some(device) = unless_unsupported(opened)? else { return Ok(true) };
+    let (cached, device) = (File::open(path)?, unless_unsupported(opened)?);
     let mut memory = vec![0; DISK_BLOCK + PAGE];
     let aligned = memory.as_ptr().align_offset(PAGE);
-    let (mut expected, mut at) = (vec![0; DISK_BLOCK], from - from % PAGE as u64);
-    while at < to {
+    let mut at = part.start - part.start % PAGE as u64;
+    while at < part.end {
         let block = memory.get_mut(aligned..aligned + DISK_BLOCK).unwrap_or_default();
-        let Some(got) = unless_unsupported(device.read_at(block, at))? else { return Ok(true) };
-        let wanted = cached.read_at(expected.as_mut_slice(), at)?;
-        // Of the last block only what lies before the end counts.
-        let count = usize::try_from(to - at).unwrap_or(DISK_BLOCK).min(wanted);
-        let count = if got < count { got - got % PAGE } else { count };
-        if count == 0 || block.get(..count) != expected.get(..count) {
-            return Ok(false);
+        let direct = device.as_ref().map(|device| unless_unsupported(device.read_at(block, at)));
+        let got = match direct.transpose()?.flatten() {
+            Some(got) => got,
+            None => cached.read_at(block, at)?,
+        };
+        if got == 0 {
+            break;
         }
-        at += count as u64;
+        let [from, to] =
+            [part.start, part.end].map(|bound| (bound.saturating_sub(at) as usize).min(got));
+        sum.update(block.get(from..to).unwrap_or_default());
+        // A direct read ends inside a page only at the end of the file.
+        at += got as u64;
+        if got % PAGE > 0 {
+            break;
+        }
     }
-    Ok(true)
+    Ok(sum.value())
 }
 
 fn unless_unsupported<T>(result: io::Result<T>) -> io::Result<Option<T>> {
@@ -136,6 +218,12 @@ mod tests {
         Replay { path, id, first: Lsn(1), end, doubtful }
     }
 
+    fn seen(replay: &Replay, bytes: &[u8]) -> Seen {
+        let mut seen = Seen::of(replay);
+        bytes.chunks(7777).for_each(|block| seen.feed(block));
+        seen
+    }
+
     #[test]
     fn the_file_stays_as_it_is_whatever_part_is_doubtful() {
         let home = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a directory on a disk");
@@ -144,15 +232,18 @@ mod tests {
             let bytes: Vec<u8> = (0..length + 100).map(|n| (n % 251) as u8).collect();
             for doubtful in [0, 1, 4096, 5000, length as u64].map(|at| at.min(length as u64)) {
                 let replay = replay(doubtful, length as u64);
+                let seen = seen(&replay, &bytes);
                 let path = home.path().join(&replay.path);
                 fs::write(&path, &bytes).expect("a file");
-                assert!(write_again(home.path(), &replay).is_ok(), "{length} {doubtful}");
+                let done = write_again(home.path(), &replay, &seen).expect("a disk");
+                assert_eq!(done, Again::InPlace, "{length} {doubtful}");
                 assert!(fs::read(&path).expect("a file") == bytes, "{length} {doubtful}");
                 let file = File::open(&path).expect("a file");
                 let temporary = home.path().join(names::copy_of(&replay.path));
                 fs::write(&temporary, "of a start before").expect("a file");
                 let mut before = File::open(&temporary).expect("a file");
-                assert!(make_anew(&file, &path, &temporary, length as u64).is_ok());
+                let done = make_anew(&file, &path, &temporary, &seen).expect("a disk");
+                assert_eq!(done, Again::Anew, "{length} {doubtful}");
                 assert!(fs::read(&path).expect("a file") == bytes[..length], "{length}");
                 // Another inode: it may have the errors of those who wrote to it before.
                 let mut left = String::new();
@@ -164,20 +255,34 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_on_the_device_are_found() {
+    fn what_is_not_as_it_was_seen_is_lost() {
         let home = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a directory on a disk");
-        let (path, other) = (home.path().join("device"), home.path().join("cache"));
+        fs::create_dir(home.path().join("000001")).expect("a directory");
         let bytes: Vec<u8> = (0..20_000).map(|n| (n % 251 + 1) as u8).collect();
-        fs::write(&other, &bytes).expect("a file");
-        let cached = File::open(&other).expect("a file");
-        for (zeroed, found) in [(20_000..20_000, true), (12_288..16_384, false), (0..1, true)] {
-            let mut device = bytes.clone();
-            device[zeroed.clone()].fill(0);
-            fs::write(&path, &device).expect("a file");
-            let same = is_on_device(&path, &cached, 5000, 20_000).expect("an answer");
-            assert_eq!(same, found, "{zeroed:?}");
+        let replay = replay(5000, 18_000);
+        let (path, seen) = (home.path().join(&replay.path), seen(&replay, &bytes));
+        // In place only the doubtful part is looked at: the rest was on the device before.
+        for (zeroed, expected) in [
+            (0..1, Again::InPlace),
+            (4999..5000, Again::InPlace),
+            (5000..5001, Again::Lost),
+            (12_288..16_384, Again::Lost),
+            (17_999..18_000, Again::Lost),
+            (18_000..20_000, Again::InPlace),
+        ] {
+            let mut now = bytes.clone();
+            now[zeroed.clone()].fill(0);
+            fs::write(&path, &now).expect("a file");
+            let done = write_again(home.path(), &replay, &seen).expect("a disk");
+            assert_eq!(done, expected, "{zeroed:?}");
+            assert!(fs::read(&path).expect("a file") == now, "{zeroed:?}");
+            let (file, temporary) = (File::open(&path).expect("a file"), home.path().join("copy"));
+            let whole = if zeroed.start < 18_000 { Again::Lost } else { Again::Anew };
+            let done = make_anew(&file, &path, &temporary, &seen).expect("a disk");
+            assert_eq!(done, whole, "{zeroed:?}");
+            let _ = fs::remove_file(&temporary);
         }
-        fs::write(&path, &bytes[..9000]).expect("a file");
-        assert!(!is_on_device(&path, &cached, 5000, 20_000).expect("an answer"));
+        fs::write(&path, &bytes[..17_000]).expect("a file");
+        assert_eq!(write_again(home.path(), &replay, &seen).expect("a disk"), Again::Lost);
     }
 }

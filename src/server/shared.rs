@@ -1,5 +1,6 @@
 //! What all cores share: a few atomics and rarely read facts. Keys are not among them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -10,8 +11,10 @@ use crate::base::time::Millis;
 use crate::commands::client::Paused;
 use crate::commands::session::Facts;
 use crate::config::Config;
+use crate::persist::recovery::Replay;
 use crate::resp::error::Error;
 use crate::server::epochs::Epochs;
+use crate::server::rewrite::Seen;
 use crate::server::scripts::Scripts;
 use crate::shard::upkeep::Supply;
 
@@ -84,8 +87,24 @@ pub struct Loaded {
     pub commands: AtomicU64,
     /// Cores that are done.
     pub cores: AtomicUsize,
+    /// What the kept parts of the log were when they were run, by path.
+    seen: Mutex<BTreeMap<String, Seen>>,
     /// Why a core could not load its files.
     pub failed: OnceLock<String>,
+}
+
+impl Loaded {
+    /// The records of a segment have been run.
+    pub fn note_seen(&self, path: &str, seen: Seen) {
+        let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(path.to_owned(), seen);
+    }
+
+    /// What a segment was when its records were run.
+    pub fn take_seen(&self, replay: &Replay) -> Seen {
+        let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(&replay.path).unwrap_or_else(|| Seen::of(replay))
+    }
 }
 
 impl Settings {

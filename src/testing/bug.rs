@@ -45,12 +45,14 @@ pub enum Bug {
     BaseNotSynced,
     /// A start writes what is doubtful again, and believes the sync.
     TrustRewrite,
+    /// A start copies what the page cache has later for what it has loaded.
+    TrustPages,
     /// The files of the old generation go before the new manifest is there.
     TidyBeforeCommit,
 }
 
 /// All of them.
-pub const BUGS: [Bug; 22] = [
+pub const BUGS: [Bug; 23] = [
     Bug::SkipSync,
     Bug::AckBeforeWrite,
     Bug::DurableAtCompletion,
@@ -73,4 +75,5 @@ pub const BUGS: [Bug; 22] = [
     Bug::BaseNotSynced,
     Bug::TidyBeforeCommit,
     Bug::TrustRewrite,
+    Bug::TrustPages,
 ];

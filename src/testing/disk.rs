@@ -5,7 +5,8 @@
 //! was *submitted*), a name after `sync_dir` of its directory. A power cut keeps any part of the
 //! rest, torn at 512 bytes. What a failed sync was for is never durable in its place: the next sync
 //! succeeds without writing it, and new blocks whose first write failed stay zeros whatever is
-//! written to them later (ext4 does both).
+//! written to them later (ext4 does both). The page cache has it only until the kernel wants the
+//! memory back (`reclaim`).
 
 use std::collections::BTreeMap;
 
@@ -354,6 +355,18 @@ impl Disk {
         }
     }
 
+    /// The kernel takes memory back: of what no sync covers any more, any part is from now on what
+    /// the device has. Returns what the file was. Nothing happens while something else is to.
+    pub fn reclaim(&mut self, path: &str, prng: &mut Prng) -> Vec<u8> {
+        let Some(Node::File(id)) = self.live.get(path) else { return Vec::new() };
+        let Some(file) = self.files.get_mut(id.0) else { return Vec::new() };
+        let before = file.live.clone();
+        if self.faults.is_empty() {
+            file.reclaim(prng);
+        }
+        before
+    }
+
     /// Every path with its length.
     pub fn list(&mut self) -> Result<BTreeMap<String, u64>, Failure> {
         self.whole()?;
@@ -404,6 +417,20 @@ impl File {
                 self.spoiled.push((write.offset.max(known), end));
             }
         }
+    }
+
+    fn reclaim(&mut self, prng: &mut Prng) {
+        self.unsynced.retain(|write| {
+            let dropped = write.abandoned && prng.chance(1, 2);
+            if dropped {
+                let zeros = write.bytes.iter().map(|_| 0);
+                let known = self.durable.iter().skip(write.offset).copied();
+                let device: Vec<u8> = known.chain(zeros).take(write.bytes.len()).collect();
+                put(&mut self.live, write.offset, &device);
+            }
+            !dropped
+        });
+        self.unsynced.iter().for_each(|write| put(&mut self.live, write.offset, &write.bytes));
     }
 
     /// What a power cut leaves of it.

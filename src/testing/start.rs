@@ -340,28 +340,16 @@ impl Machine {
         let epoch = old.as_ref().map_or(Epoch(1), |(_, plan)| plan.epoch);
         self.epochs.now = epoch;
         self.durable.fill(Epoch(epoch.0 - 1));
-        let mut other = false;
+        let (mut other, mut lost) = (false, false);
         if let Some((manifest, plan)) = &old {
             other = manifest.shards.len() != self.cores.len();
             let cuts: Vec<Cut> = plan.shards.iter().flat_map(|s| s.cuts.clone()).collect();
             self.keep_cuts(&cuts)?;
             for replay in plan.shards.iter().flat_map(|shard| &shard.replay) {
-                let file = self.disk.open(&replay.path)?;
-                let (from, to) = (replay.doubtful as usize, replay.end.length as usize);
-                let bytes = self.disk.read(&replay.path)?;
-                if from < to {
-                    self.disk.write_all(file, from as u64, &bytes[from..to])?;
-                }
-                self.disk.sync_data(file)?;
-                if from < to
-                    && self.disk.read_device(&replay.path)?.get(from..to) != bytes.get(from..to)
-                    && !self.has(Bug::TrustRewrite)
-                {
-                    self.make_anew(&replay.path, &bytes[..to])?;
-                }
+                lost |= !self.make_durable(replay)?;
             }
         }
-        if other {
+        if other || lost {
             self.begin_save(Present::Replaced);
             while self.save.is_some() {
                 self.save_step();
@@ -384,6 +372,29 @@ impl Machine {
             true => Err(Stop::Disk(Failure::Dead)),
             false => Ok(()),
         }
+    }
+
+    /// What is kept of a segment; says whether the device has it as it was loaded.
+    fn make_durable(&mut self, replay: &Replay) -> Result<bool, Failure> {
+        let file = self.disk.open(&replay.path)?;
+        let (from, to) = (replay.doubtful as usize, replay.end.length as usize);
+        let loaded = self.disk.reclaim(&replay.path, &mut self.prng.clone());
+        let bytes = self.disk.read(&replay.path)?;
+        if from < to {
+            self.disk.write_all(file, from as u64, &bytes[from..to])?;
+        }
+        self.disk.sync_data(file)?;
+        if from >= to
+            || self.disk.read_device(&replay.path)?.get(from..to) == loaded.get(from..to)
+            || self.has(Bug::TrustRewrite)
+        {
+            return Ok(true);
+        }
+        if bytes[..to] != loaded[..to] && !self.has(Bug::TrustPages) {
+            return Ok(false);
+        }
+        self.make_anew(&replay.path, &bytes[..to])?;
+        Ok(true)
     }
 
     /// The same bytes in another file take the place of this one.

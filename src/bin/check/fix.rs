@@ -13,13 +13,13 @@ use std::path::Path;
 
 use basalt::persist::manifest::Manifest;
 use basalt::persist::names;
-use basalt::persist::recovery::{Mode, Plan, Refusal};
+use basalt::persist::recovery::{Mode, Plan, Refusal, Replay};
 use basalt::persist::segment_scan::Parts;
 use basalt::server::disk::create_anew;
 use basalt::server::inspect::Inspected;
 use basalt::server::lock::DirectoryLock;
 use basalt::server::recover::keep_cuts;
-use basalt::server::rewrite::write_again;
+use basalt::server::rewrite::{Again, Seen, write_again};
 use basalt::server::verify::{Depth, check_all};
 
 use crate::plan::show;
@@ -123,9 +123,7 @@ fn apply(dir: &Path, inspected: &Inspected, plan: &Plan) -> io::Result<String> {
     let kept = keep_manifest(dir)?;
     for replay in plan.shards.iter().flat_map(|shard| &shard.replay) {
         if listing.contains_key(&replay.path) {
-            write_again(dir, replay).map_err(|(path, error)| {
-                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-            })?;
+            make_durable(dir, replay)?;
         }
     }
     let mut next: Manifest = plan.manifest(manifest);
@@ -135,6 +133,21 @@ fn apply(dir: &Path, inspected: &Inspected, plan: &Plan) -> io::Result<String> {
     }
     replace_manifest(dir, &next.encode())?;
     Ok(kept)
+}
+
+/// What is kept of a segment is on the device before a manifest says so.
+fn make_durable(dir: &Path, replay: &Replay) -> io::Result<()> {
+    let seen = Seen::read(dir, replay)?;
+    let done = write_again(dir, replay, &seen).map_err(|(path, error)| {
+        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    })?;
+    match done {
+        Again::InPlace | Again::Anew => Ok(()),
+        Again::Lost => Err(io::Error::other(format!(
+            "{}: a part that was read a moment ago, and whose sync had failed, has gone",
+            replay.path
+        ))),
+    }
 }
 
 /// Copies the manifest to the first free name.
