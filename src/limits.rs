@@ -123,8 +123,8 @@ pub const SEND_SPARE_MAX: usize = 16 << 10;
 /// others of its core waiting; at 0.2 us each this is a fifth of a millisecond.
 pub const BATCH_COMMANDS: usize = 1024;
 
-/// Bytes of replies that end a batch: what a client has not read yet is bounded by this and the
-/// one reply that crosses it.
+/// Bytes of replies that end a batch, or what of it another shard runs at a time: what a client has
+/// not read yet is bounded by this and the one reply that crosses it, on each shard.
 pub const BATCH_REPLY_BYTES: usize = 256 << 10;
 
 /// Bytes of log up to which a write is made in place: copying them into the page cache takes less

@@ -142,16 +142,8 @@ pub struct Wire {
     pub query_free: usize,
     /// Bytes of the command that is being read.
     pub args: usize,
-    /// Size of the output buffer.
-    pub reply_buffer: usize,
-    /// The most it held lately.
-    pub reply_peak: usize,
-    /// Bytes that wait in it.
+    /// Bytes of replies that wait for the client.
     pub reply_waiting: usize,
-    /// Further buffers that wait.
-    pub reply_list: usize,
-    /// Bytes in them.
-    pub reply_list_bytes: usize,
     /// Waits to become writable.
     pub writing: bool,
     /// Is closed once its replies have left.
@@ -159,6 +151,16 @@ pub struct Wire {
     /// Waits in a blocking command.
     pub blocked: bool,
 }
+
+impl Wire {
+    /// Bytes that are kept for what it sends and gets.
+    pub fn waiting(&self) -> usize {
+        self.query + self.query_free + self.args + self.reply_waiting
+    }
+}
+
+/// What Redis keeps in a client's own buffer; replies above it are in a list, as fields tell them.
+const STATIC_REPLY: usize = 16 << 10;
 
 /// One line of CLIENT LIST: `line(session, wire, now)` with its id, so that the lines of all
 /// cores can be put in order.
@@ -184,13 +186,11 @@ pub fn line(session: &Session, wire: &Wire, now: Millis) -> ClientLine {
     let queue = session.queue.as_ref();
     let queued = queue.map_or(-1, |queue| queue.commands.len() as i64);
     let queued_bytes = queue.map_or(0, |queue| queue.bytes);
-    let total = wire.query
-        + wire.query_free
-        + wire.args
-        + wire.reply_buffer
-        + wire.reply_list_bytes
-        + queued_bytes
-        + std::mem::size_of::<Session>();
+    let (buffered, listed) = match wire.reply_waiting {
+        few if few <= STATIC_REPLY => (few, 0),
+        many => (0, many),
+    };
+    let total = wire.waiting() + queued_bytes + std::mem::size_of::<Session>();
     let number = |n: usize| n.to_string().into_bytes();
     field("id", session.id.to_string().as_bytes());
     field("addr", session.peer.as_bytes());
@@ -210,11 +210,11 @@ pub fn line(session: &Session, wire: &Wire, now: Millis) -> ClientLine {
     field("qbuf-free", &number(wire.query_free));
     field("argv-mem", &number(wire.args));
     field("multi-mem", &number(queued_bytes));
-    field("rbs", &number(wire.reply_buffer));
-    field("rbp", &number(wire.reply_peak));
-    field("obl", &number(wire.reply_waiting));
-    field("oll", &number(wire.reply_list));
-    field("omem", &number(wire.reply_list_bytes));
+    field("rbs", b"0");
+    field("rbp", b"0");
+    field("obl", &number(buffered));
+    field("oll", &number(usize::from(listed > 0)));
+    field("omem", &number(listed));
     field("tot-mem", &number(total));
     field("events", if wire.writing { b"rw" } else { b"r" });
     field("cmd", if session.command.is_empty() { b"NULL" } else { session.command.as_bytes() });

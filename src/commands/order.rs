@@ -30,6 +30,8 @@ pub struct Envelope {
     pub proto: Proto,
     /// Whether the session tracks, likewise.
     pub tracker: Option<Tracker>,
+    /// The first command that has not been run.
+    pub next: usize,
     bytes: Vec<u8>,
     spans: Vec<Span>,
     calls: Vec<Packed>,
@@ -120,6 +122,9 @@ pub struct Response {
     pub ends: Vec<(u32, Lsn)>,
     /// Replies were replaced because the log is broken.
     pub refused: bool,
+    /// An envelope that was not run to its end, since the replies had become too many: it is to be
+    /// sent again when these have left.
+    pub rest: Option<Box<Envelope>>,
     /// Commands that were slow: the session's core keeps the slow log.
     pub slow: Vec<Slow>,
 }
@@ -277,8 +282,8 @@ impl Envelope {
 impl Response {
     /// The log broke: replies that are not safe (as `safe` judges) become `line`.
     pub fn refuse(&mut self, line: &[u8], safe: impl Fn(Lsn) -> bool) {
-        let slow = std::mem::take(&mut self.slow);
-        let mut whole = Response { refused: true, slow, ..Response::default() };
+        let (slow, rest) = (std::mem::take(&mut self.slow), self.rest.take());
+        let mut whole = Response { refused: true, slow, rest, ..Response::default() };
         for (index, (_, requires)) in self.ends.iter().enumerate() {
             let reply = if safe(*requires) { self.get(index).unwrap_or(line) } else { line };
             whole.bytes.extend_from_slice(reply);

@@ -6,6 +6,8 @@
 //! `assemble` fills the places. A batch without places is not touched again: on one shard the
 //! pipeline costs nothing.
 
+use std::collections::VecDeque;
+
 use crate::base::ids::{Db, Lsn, ShardId};
 use crate::commands::order::{Envelope, Response, Tracker};
 use crate::commands::spec::Command;
@@ -42,6 +44,31 @@ pub struct Pipeline {
     owed: Vec<Owed>,
     places: Vec<Place>,
     envelopes: Vec<(ShardId, Envelope)>,
+    open: Option<Box<Open>>,
+}
+
+/// A batch with places for which no reply has come: a shard with many bytes of replies sends them in
+/// parts, and the next one only when the last one has left. So what waits for a client that does not
+/// read is bounded, however long its pipeline is.
+#[derive(Debug)]
+struct Open {
+    /// The own replies, of which those before `from` have left.
+    own: Vec<u8>,
+    from: usize,
+    owed: VecDeque<Owed>,
+    places: VecDeque<Place>,
+    answers: Vec<Answer>,
+}
+
+/// What a shard has answered so far.
+#[derive(Debug)]
+struct Answer {
+    shard: ShardId,
+    /// Which command of the envelope the first reply is for.
+    base: usize,
+    response: Response,
+    /// What it has not run.
+    rest: Option<Box<Envelope>>,
 }
 
 impl Pipeline {
@@ -97,31 +124,27 @@ impl Pipeline {
         std::mem::take(&mut self.envelopes)
     }
 
-    /// Fills the places with the responses; `out` is then the batch in order.
-    pub fn assemble(&mut self, responses: &[(ShardId, Response)]) {
-        if self.places.is_empty() {
-            return;
+    /// Puts the responses into their places. `out` then ends with what is in order so far: all of
+    /// the batch, unless a shard has run only a part of its envelope, which is ready to travel
+    /// again.
+    pub fn assemble(&mut self, responses: Vec<(ShardId, Response)>) {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None if self.places.is_empty() => return,
+            None => Box::new(Open {
+                own: std::mem::take(&mut self.out),
+                from: 0,
+                owed: std::mem::take(&mut self.owed).into(),
+                places: std::mem::take(&mut self.places).into(),
+                answers: Vec::new(),
+            }),
+        };
+        responses.into_iter().for_each(|(shard, response)| open.take_in(shard, response));
+        open.move_to(&mut self.out, &mut self.owed);
+        self.envelopes = open.again();
+        if !open.places.is_empty() {
+            self.open = Some(open);
         }
-        let remote: usize = responses.iter().map(|(_, response)| response.bytes.len()).sum();
-        let mut whole = Vec::with_capacity(self.out.len() + remote);
-        let mut owed = std::mem::take(&mut self.owed).into_iter().peekable();
-        let mut moved = Vec::new();
-        let mut from = 0;
-        for place in std::mem::take(&mut self.places) {
-            while let Some(due) = owed.next_if(|owed| owed.end <= place.at) {
-                moved.push(shift(due, whole.len(), from));
-            }
-            whole.extend_from_slice(self.out.get(from..place.at).unwrap_or_default());
-            from = place.at;
-            let response = responses.iter().find(|(shard, _)| *shard == place.shard);
-            let reply = response.and_then(|(_, response)| response.get(place.index));
-            // An envelope's response has a reply for each of its commands.
-            whole.extend_from_slice(reply.unwrap_or(b"-ERR internal: reply missing\r\n"));
-        }
-        moved.extend(owed.map(|due| shift(due, whole.len(), from)));
-        whole.extend_from_slice(self.out.get(from..).unwrap_or_default());
-        self.out = whole;
-        self.owed = moved;
     }
 
     /// The log broke: replies that are not safe (as `safe` judges) become `error`, a whole line.
@@ -138,12 +161,69 @@ impl Pipeline {
         self.owed.clear();
     }
 
-    /// Forgets the batch; its buffer is used again.
+    /// Forgets what has been put in order; its buffer is used again.
     pub fn clear(&mut self) {
+        debug_assert!(self.places.is_empty(), "what travels is collected first");
         self.out.clear();
         self.owed.clear();
-        self.places.clear();
-        self.envelopes.clear();
+    }
+}
+
+impl Open {
+    /// More replies of a shard. Those that it sent before are in their places: it was not asked to
+    /// go on otherwise.
+    fn take_in(&mut self, shard: ShardId, mut response: Response) {
+        let rest = response.rest.take();
+        match self.answers.iter_mut().find(|answer| answer.shard == shard) {
+            Some(answer) => {
+                answer.base += answer.response.ends.len();
+                (answer.response, answer.rest) = (response, rest);
+            }
+            None => self.answers.push(Answer { shard, base: 0, response, rest }),
+        }
+    }
+
+    /// Moves what is in order behind `out`, up to the first place that is still empty.
+    fn move_to(&mut self, out: &mut Vec<u8>, owed: &mut Vec<Owed>) {
+        let remote: usize = self.answers.iter().map(|answer| answer.response.bytes.len()).sum();
+        out.reserve(self.own.len() - self.from + remote);
+        while let Some(place) = self.places.front().copied() {
+            self.move_own(place.at, out, owed);
+            let Some(reply) = self.reply(place) else { return };
+            out.extend_from_slice(reply);
+            self.places.pop_front();
+        }
+        self.move_own(self.own.len(), out, owed);
+    }
+
+    fn move_own(&mut self, to: usize, out: &mut Vec<u8>, owed: &mut Vec<Owed>) {
+        while let Some(due) = self.owed.pop_front_if(|owed| owed.end <= to) {
+            owed.push(shift(due, out.len(), self.from));
+        }
+        out.extend_from_slice(self.own.get(self.from..to).unwrap_or_default());
+        self.from = to;
+    }
+
+    /// The reply for a place, if it has come.
+    fn reply(&self, place: Place) -> Option<&[u8]> {
+        let answer = self.answers.iter().find(|answer| answer.shard == place.shard);
+        // An envelope's responses have a reply for each of its commands in the end.
+        let Some(answer) = answer else { return Some(b"-ERR internal: reply missing\r\n") };
+        match answer.response.get(place.index - answer.base) {
+            None if answer.rest.is_none() => Some(b"-ERR internal: reply missing\r\n"),
+            reply => reply,
+        }
+    }
+
+    /// The envelopes that go on: of shards all of whose replies are in their places.
+    fn again(&mut self) -> Vec<(ShardId, Envelope)> {
+        let places = &self.places;
+        let used = |answer: &Answer| {
+            let next = places.iter().find(|place| place.shard == answer.shard);
+            next.is_none_or(|place| place.index >= answer.base + answer.response.ends.len())
+        };
+        let used = self.answers.iter_mut().filter(|answer| used(answer));
+        used.filter_map(|answer| Some((answer.shard, *answer.rest.take()?))).collect()
     }
 }
 
@@ -151,4 +231,74 @@ impl Pipeline {
 fn shift(owed: Owed, to: usize, from: usize) -> Owed {
     let by = |at: usize| at - from + to;
     Owed { start: by(owed.start), end: by(owed.end), requires: owed.requires }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::table;
+    use crate::resp::args::OwnedArgs;
+
+    /// What a shard does with an envelope, so many replies at a time: `SHARD:KEY;`.
+    fn run(shard: ShardId, mut envelope: Envelope, most: usize) -> Response {
+        let mut response = Response::default();
+        while let Some((_, args, _)) = envelope.get(envelope.next) {
+            if response.ends.len() == most {
+                response.rest = Some(Box::new(envelope));
+                break;
+            }
+            let reply = format!("{}:{};", shard.0, String::from_utf8_lossy(args.at(1)));
+            response.bytes.extend_from_slice(reply.as_bytes());
+            response.ends.push((response.bytes.len() as u32, Lsn(0)));
+            envelope.next += 1;
+        }
+        response
+    }
+
+    #[test]
+    fn replies_leave_in_order_however_many_a_shard_sends_at_a_time() {
+        // A digit is a command for that shard, another character a reply of the own one.
+        for line in ["1", "a1b", "112233", "a1b2c1d2e", "1112", "2111", "121212ab", "ab", "33a1"] {
+            for most in [[1, 1, 1], [1, 2, 3], [3, 1, 2], [9, 9, 1], [2, 9, 9]] {
+                let mut pipeline = Pipeline::default();
+                let mut expected = String::new();
+                for (n, what) in line.chars().enumerate() {
+                    let start = pipeline.out.len();
+                    if let Some(shard) = what.to_digit(10) {
+                        let args = OwnedArgs::of(&[b"GET", n.to_string().as_bytes()]);
+                        let get = table::resolve(args.args()).expect("a command");
+                        let shard = ShardId(shard as u16);
+                        let session = (Proto::Two, None);
+                        pipeline.send(shard, session, (get, args.args(), Db(0)));
+                        expected.push_str(&format!("{}:{n};", shard.0));
+                    } else {
+                        pipeline.out.push(what as u8);
+                        pipeline.owe(start, Lsn(n as u64 + 1));
+                        expected.push(what);
+                    }
+                }
+                let (mut left, mut rounds, mut required) = (String::new(), 0, Lsn(0));
+                while pipeline.has_envelopes() || rounds == 0 {
+                    let envelopes = pipeline.take_envelopes();
+                    let ran = envelopes.into_iter().map(|(shard, envelope)| {
+                        (shard, run(shard, envelope, most[usize::from(shard.0) - 1]))
+                    });
+                    pipeline.assemble(ran.collect());
+                    // A debt leaves with its reply: it lies where the reply does.
+                    for owed in &pipeline.owed {
+                        let reply = &pipeline.out[owed.start..owed.end];
+                        assert_eq!(reply, &line.as_bytes()[owed.requires.0 as usize - 1..][..1]);
+                    }
+                    required = required.max(pipeline.requires());
+                    left.push_str(&String::from_utf8_lossy(&pipeline.out));
+                    pipeline.clear();
+                    rounds += 1;
+                    assert!(rounds < 20, "{line} {most:?} comes to no end");
+                }
+                assert_eq!(left, expected, "{line} {most:?}");
+                let last = line.rfind(|c: char| !c.is_ascii_digit());
+                assert_eq!(required, Lsn(last.map_or(0, |at| at as u64 + 1)), "{line} {most:?}");
+            }
+        }
+    }
 }

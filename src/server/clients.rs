@@ -215,6 +215,12 @@ impl Clients {
         (blocked, tracking.count())
     }
 
+    /// Bytes of requests and replies that wait.
+    pub fn bytes(&self) -> usize {
+        let open = self.open.borrow();
+        open.values().map(|client| client.wire.borrow().waiting()).sum()
+    }
+
     /// How many are subscribed to something.
     pub fn subscribed(&self) -> usize {
         let open = self.open.borrow();

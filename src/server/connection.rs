@@ -157,6 +157,10 @@ impl Connection {
                 self.core.wait_for_readers().await;
                 let end = self.batch(&mut buffer, &mut parser).await;
                 self.leave(socket).await?;
+                while self.pipeline.has_envelopes() {
+                    self.collect_part().await;
+                    self.leave(socket).await?;
+                }
                 match end {
                     End::Close => return Ok(()),
                     _ if self.client.killed.get() => return Ok(()),
@@ -235,7 +239,7 @@ impl Connection {
             }
         }
         self.flush(Outcome::Done, None);
-        self.collect().await;
+        self.collect_part().await;
         self.count_input(buffer);
         end
     }
@@ -514,8 +518,21 @@ impl Connection {
         asked
     }
 
-    /// Sends the envelopes, waits for the responses and puts the batch in order.
+    /// The same until the batch is whole, or more than this client may leave unread.
     pub(in crate::server) async fn collect(&mut self) {
+        while self.pipeline.has_envelopes() && !self.is_over_its_limit() {
+            self.collect_part().await;
+        }
+    }
+
+    /// Are there more replies than `client-output-buffer-limit` allows?
+    fn is_over_its_limit(&self) -> bool {
+        let limit = self.settings.config.client_output_buffer_limit.normal.hard;
+        limit > 0 && self.pipeline.out.len() as u64 > limit
+    }
+
+    /// Sends the envelopes, waits for the responses and puts what has come in order.
+    async fn collect_part(&mut self) {
         if !self.pipeline.has_envelopes() {
             return;
         }
@@ -535,11 +552,20 @@ impl Connection {
                 _ => unreachable!("only envelopes are under way"),
             }
         }
-        self.pipeline.assemble(&responses);
+        self.pipeline.assemble(responses);
     }
 
-    /// Waits for the log, then writes the batch.
+    /// Waits for the log, then writes the batch. A client whose replies are too many is closed.
     async fn leave(&mut self, socket: &mut Socket) -> io::Result<()> {
+        if self.is_over_its_limit() {
+            self.core.shard.borrow_mut().counters.clients_closed_for_buffers += 1;
+            log::warning(format!(
+                "client {} is closed: {} bytes of replies are above client-output-buffer-limit",
+                self.client.session.borrow().peer,
+                self.pipeline.out.len()
+            ));
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         if self.core.released(self.pipeline.requires()).await == Release::Refuse {
             let line = self.core.refusal();
             let shard = self.core.shard.borrow();

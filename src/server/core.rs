@@ -16,6 +16,7 @@ use crate::base::ids::{Lsn, ShardId};
 use crate::commands::order::{Envelope, Item, Outcome, Response, Step, Tracker, Wait};
 use crate::commands::session::Watched;
 use crate::observe::events::Events;
+use crate::observe::rate::Rate;
 use crate::observe::slowlog::SlowLog;
 use crate::persist::manifest::End;
 use crate::persist::snapshot_reader::SnapshotReader;
@@ -169,6 +170,8 @@ pub struct Core {
     pub log_due: Signal,
     /// Long work between two slices.
     pub pauses: Pauses,
+    /// Commands, bytes in and bytes out, each a second.
+    pub rates: RefCell<[Rate; 3]>,
     /// Tasks that wait for the log.
     pub progress: Crowd,
     turns: RefCell<HashMap<Ticket, Turn>>,
@@ -217,6 +220,7 @@ impl Core {
             calls: Calls::default(),
             log_due: Signal::default(),
             pauses: Pauses::default(),
+            rates: RefCell::default(),
             progress: Crowd::default(),
             turns: RefCell::default(),
             endings: RefCell::default(),
@@ -245,7 +249,7 @@ impl Core {
                 // As a core's own connections before each batch: what is written here from
                 // elsewhere has to fit as well.
                 self.relieve();
-                let work = Work::Envelope { envelope, next: 0 };
+                let work = Work::Envelope(envelope);
                 self.work(Job { from, call, work, response: Response::default(), ticket: None });
             }
             Message::Group { from, call, group } => self.group(from, call, group),
@@ -259,6 +263,17 @@ impl Core {
     /// Have other cores sent something lately? Then they will again.
     pub fn in_conversation(&self) -> bool {
         self.quiet_turns.get() < CONVERSATION
+    }
+
+    /// Looks at what has grown, for INFO.
+    pub fn sample_rates(&self) {
+        let shard = self.shard.borrow();
+        let counted = &shard.counters;
+        let totals =
+            [counted.commands_processed, counted.net_input_bytes, counted.net_output_bytes];
+        let mut rates = self.rates.borrow_mut();
+        let sampled = rates.iter_mut().zip(totals);
+        sampled.for_each(|(rate, total)| rate.sample(self.clock.now(), total));
     }
 
     /// Runs a function on another core (or this one) and waits for what it returns.
@@ -479,7 +494,7 @@ impl Core {
             Release::Now => {}
         }
         let arrival = match job.work {
-            Work::Envelope { .. } => Arrival::Response(self.id, job.response),
+            Work::Envelope(_) => Arrival::Response(self.id, job.response),
             Work::Group { unchanged, .. } => Arrival::Ran { unchanged, response: job.response },
             Work::Wait { word, .. } => Arrival::Visited(word, job.response),
             Work::Told(word) => Arrival::Told(word, job.response),

@@ -16,6 +16,7 @@ use crate::observe::facts::{
     MemoryFacts, PersistenceFacts, Purpose, RunningFacts, ScriptFacts, ServerFacts, ShardFacts,
     SnapshotFacts, StatsFacts,
 };
+use crate::observe::rate::Rate;
 use crate::server::core::Core;
 use crate::server::saver::Saving;
 
@@ -39,6 +40,8 @@ struct View {
     blocking_keys: usize,
     tracking: (usize, usize, usize),
     names: [Vec<u64>; 3],
+    rates: [u64; 3],
+    client_bytes: usize,
 }
 
 /// Everything, summed over the cores where it has to be.
@@ -131,6 +134,8 @@ fn view(core: &Rc<Core>) -> View {
         blocking_keys: shard.ears.waiting.keys(),
         tracking: shard.ears.tracking.sizes(),
         names: Scope::ALL.map(|scope| core.channels.borrow().hashes(scope)),
+        rates: core.rates.borrow().each_ref().map(Rate::per_second),
+        client_bytes: core.clients.bytes(),
     }
 }
 
@@ -139,7 +144,12 @@ fn stats(views: &[View]) -> StatsFacts {
         let names = views.iter().filter_map(|view| view.names.get(at)).flatten();
         names.collect::<BTreeSet<_>>().len()
     };
+    let [commands, input, output] =
+        [0, 1, 2].map(|at| views.iter().filter_map(|view| view.rates.get(at)).sum());
     StatsFacts {
+        ops_per_second: commands,
+        input_per_second: input,
+        output_per_second: output,
         pubsub_channels: different(0),
         pubsub_patterns: different(1),
         pubsub_shard_channels: different(2),
@@ -222,6 +232,7 @@ fn memory(core: &Core, views: &[View]) -> MemoryFacts {
         startup: views.iter().map(|view| view.memory.overhead as u64).sum(),
         rss,
         total_system: machine_memory(),
+        clients: views.iter().map(|view| view.client_bytes as u64).sum(),
         max: config.maxmemory,
         policy: config.maxmemory_policy.word(),
         aof_buffer: views.iter().map(|view| view.log_buffer as u64).sum(),

@@ -9,6 +9,8 @@ use crate::shard::upkeep::ActiveExpire;
 
 /// Pause between rounds when the last one found nothing to do.
 const REST: Duration = Duration::from_millis(50);
+/// Rounds between two samples of what INFO tells of a second: as in Redis, 100 ms.
+const SAMPLE_ROUNDS: u32 = 2;
 /// Rounds between two looks at idle clients.
 const CLIENT_ROUNDS: u32 = 20;
 
@@ -32,6 +34,9 @@ pub async fn tend(core: Rc<Core>) {
             continue;
         }
         round = round.wrapping_add(1);
+        if round.is_multiple_of(SAMPLE_ROUNDS) {
+            core.sample_rates();
+        }
         if round.is_multiple_of(CLIENT_ROUNDS) {
             close_idle(&core);
         }

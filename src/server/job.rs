@@ -3,6 +3,7 @@
 
 use crate::base::ids::ShardId;
 use crate::commands::order::{Envelope, Response, Wait};
+use crate::limits::BATCH_REPLY_BYTES;
 use crate::server::calls::{CallId, Word};
 use crate::server::core::Group;
 use crate::server::meter::{Last, Meter};
@@ -28,10 +29,7 @@ pub(in crate::server) struct Job {
 
 #[derive(Debug)]
 pub(in crate::server) enum Work {
-    Envelope {
-        envelope: Envelope,
-        next: usize,
-    },
+    Envelope(Envelope),
     Group {
         group: Group,
         unchanged: bool,
@@ -52,12 +50,12 @@ impl Job {
         turns: &mut Vec<Ticket>,
         meter: &mut Meter<'_>,
     ) -> Option<Ticket> {
-        let Response { bytes, ends, slow, .. } = &mut self.response;
+        let Response { bytes, ends, slow, rest, .. } = &mut self.response;
         match &mut self.work {
-            Work::Envelope { envelope, next } => {
-                while let Some((command, args, db)) = envelope.get(*next) {
-                    let proto = envelope.proto_of(*next);
-                    let tracker = envelope.tracker_of(*next);
+            Work::Envelope(envelope) => {
+                while let Some((command, args, db)) = envelope.get(envelope.next) {
+                    let proto = envelope.proto_of(envelope.next);
+                    let tracker = envelope.tracker_of(envelope.next);
                     let request = Request { command, args, db, proto, tracker };
                     if self.ticket.is_none()
                         && let Some(claim) = shard.obstacle(request)
@@ -69,12 +67,18 @@ impl Job {
                     let start = bytes.len();
                     let requires = shard.run(request, bytes);
                     ends.push((bytes.len() as u32, requires));
-                    *next += 1;
-                    let last = if *next == envelope.len() { Last::Yes } else { Last::No };
+                    let full = bytes.len() > BATCH_REPLY_BYTES;
+                    let last = full || envelope.next + 1 == envelope.len();
+                    let last = if last { Last::Yes } else { Last::No };
                     let reply = bytes.get(start..).unwrap_or_default();
                     slow.extend(meter.after(shard, request, reply, last));
                     if let Some(ticket) = self.ticket.take() {
                         turns.extend(shard.locks.leave(ticket));
+                    }
+                    envelope.next += 1;
+                    if full && envelope.next < envelope.len() {
+                        *rest = Some(Box::new(std::mem::take(envelope)));
+                        break;
                     }
                 }
             }

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::base::ids::ShardId;
-use crate::commands::admin::Saving;
 use crate::commands::session::{LastSnapshot, Shutdown};
 use crate::persist::manifest::End;
 use crate::resp::error::Error;
@@ -49,7 +48,8 @@ async fn end(core: &Rc<Core>, options: Shutdown) -> Result<(), Error> {
     // Nothing is lost while the data set is still being loaded: the files are as they were.
     if snapshot && !core.shared.is_loading() {
         log::notice("Saving the final snapshot before exiting");
-        if saver::wish(core, Saving::Save).await.is_err() && !options.force {
+        if !saver::save_at_last(core).await && !options.force {
+            log::warning("Not ended: there is no final snapshot");
             return Err(Error::SHUTDOWN_FAILED);
         }
     }

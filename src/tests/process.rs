@@ -16,6 +16,8 @@ mod hash_expire;
 mod hostile;
 #[path = "process/lifecycle.rs"]
 mod lifecycle;
+#[path = "process/output.rs"]
+mod output;
 #[path = "process/persistence.rs"]
 mod persistence;
 #[path = "process/programs.rs"]

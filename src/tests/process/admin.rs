@@ -213,6 +213,24 @@ fn info_counts() {
     assert_eq!(client.info("clients")["connected_clients"], "1");
 }
 
+#[test]
+fn info_tells_of_a_second() {
+    let launch = Launch::basalt().volatile().shards(2);
+    let server = launch.start();
+    let mut client = server.client();
+    let pings = encode(&["PING"]).repeat(100);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(1000) {
+        client.batch(&pings, 100).expect("replies");
+    }
+    let stats = client.info("stats");
+    for name in
+        ["instantaneous_ops_per_sec", "instantaneous_input_kbps", "instantaneous_output_kbps"]
+    {
+        assert!(stats[name].parse::<f64>().expect("a number") > 1.0, "{name}: {}", stats[name]);
+    }
+}
+
 fn named(server: &Server, name: &str) -> Client {
     let mut client = server.client();
     client.ok(&format!("CLIENT SETNAME {name}"));

@@ -175,6 +175,22 @@ fn signals_stop_it_cleanly_and_the_data_stays() {
 }
 
 #[test]
+fn a_signal_during_a_save_waits_for_it_and_saves_again() {
+    let launch = Launch::basalt().with(&["--appendonly", "no", "--save", "3600 1"]).shards(2);
+    let mut server = launch.start();
+    let mut client = server.client();
+    client.populate("key", 300_000);
+    assert!(client.line("BGSAVE").text().starts_with("Background saving started"));
+    client.ok("SET last 1");
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+    let server = launch.start();
+    let mut client = server.client();
+    assert_eq!(client.line("DBSIZE").int(), 300_001);
+    assert_eq!(client.line("GET last").int(), 1);
+}
+
+#[test]
 fn a_snapshot_alone_keeps_the_data_over_a_stop() {
     let launch = Launch::basalt().with(&["--appendonly", "no", "--save", "3600 1"]).shards(2);
     let server = launch.start();
