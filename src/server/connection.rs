@@ -18,7 +18,7 @@ use crate::commands::session::{Ask, ReplyMode, Session, Shell};
 use crate::commands::spec::{Command, Flags, Run};
 use crate::commands::table;
 use crate::commands::tracking;
-use crate::commands::transaction::{self, Gate};
+use crate::commands::transaction::{self, Gate, Refused};
 use crate::limits::{BATCH_COMMANDS, BATCH_REPLY_BYTES};
 use crate::observe::counters::Outcome;
 use crate::resp::args::Args;
@@ -93,7 +93,7 @@ pub async fn serve(core: Rc<Core>, client: Rc<Client>, mut socket: Socket) {
     let call = core.calls.open();
     let settings = core.settings.borrow().clone();
     let mut connection = Connection {
-        limits: limits(&settings, client.session.borrow().authenticated),
+        limits: limits(&settings, access(&client.session.borrow())),
         tally: Tally::new(core.clock.turn()),
         timing: Timing::of(&settings.config),
         waits: 0,
@@ -126,11 +126,16 @@ pub async fn serve(core: Rc<Core>, client: Rc<Client>, mut socket: Socket) {
     core.calls.close(call);
 }
 
-fn limits(settings: &Settings, authenticated: bool) -> Limits {
+/// How large a request may be, by who sends it.
+fn access(session: &Session) -> Access {
+    if session.identity.is_stranger() { Access::BeforeAuth } else { Access::Open }
+}
+
+fn limits(settings: &Settings, access: Access) -> Limits {
     Limits {
         bulk: settings.config.proto_max_bulk_len as usize,
         query_buffer: settings.config.client_query_buffer_limit as usize,
-        access: if authenticated { Access::Open } else { Access::BeforeAuth },
+        access,
     }
 }
 
@@ -246,15 +251,15 @@ impl Connection {
         shard.counters.reads_processed += 1;
     }
 
-    /// Settings may have changed, and AUTH may have succeeded.
+    /// Settings or users may have changed, and AUTH may have succeeded.
     fn refresh(&mut self) {
         let current = self.core.settings.borrow();
-        let authenticated = self.client.session.borrow().authenticated;
-        let changed = !Arc::ptr_eq(&current.config, &self.settings.config);
-        if changed || (authenticated && self.limits.access == Access::BeforeAuth) {
+        let access = access(&self.client.session.borrow());
+        let changed = !Arc::ptr_eq(&current.facts, &self.settings.facts);
+        if changed || access != self.limits.access {
             self.settings = current.clone();
             self.timing = Timing::of(&self.settings.config);
-            self.limits = limits(&self.settings, authenticated);
+            self.limits = limits(&self.settings, access);
         }
         drop(current);
         self.full = self.core.relieve() == Relief::Full;
@@ -288,7 +293,7 @@ impl Connection {
         };
         let mut session = self.client.session.borrow_mut();
         session.command = command.name;
-        let gate = transaction::gate(&session, command, &self.settings.facts);
+        let gate = transaction::gate(&session, command, args, &self.settings.facts);
         match gate.and_then(|gate| self.admit(&session, command).map(|()| gate)) {
             Ok(Gate::Run) => {}
             Ok(Gate::Queue) => {
@@ -296,8 +301,9 @@ impl Connection {
                 Reply::new(&mut self.pipeline.out, session.proto).simple("QUEUED");
                 return Pending::Nothing;
             }
-            Err(error) => {
+            Err(refused) => {
                 drop(session);
+                let error = self.denied(refused);
                 return self.refuse(Some(command), args, error);
             }
         }
@@ -337,22 +343,22 @@ impl Connection {
     }
 
     /// Is the server in a state to run or queue this command?
-    fn admit(&self, session: &Session, command: &Command) -> Result<(), Error> {
+    fn admit(&self, session: &Session, command: &Command) -> Result<(), Refused> {
         if self.core.shared.is_loading() && !command.flags.has(Flags::LOADING) {
-            return Err(Error::LOADING);
+            return Err(Error::LOADING.into());
         }
         if !command.flags.has(Flags::ALLOW_BUSY)
             && self.is_busy(self.settings.config.busy_reply_threshold)
         {
-            return Err(Error::BUSY);
+            return Err(Error::BUSY.into());
         }
         if self.full && transaction::needs_memory(session, command) {
-            return Err(Error::OOM);
+            return Err(Error::OOM.into());
         }
         if transaction::brings_write(session, command)
             && let Writes::Refused(error) = &self.core.shard.borrow().writes
         {
-            return Err(error.clone());
+            return Err(error.clone().into());
         }
         Ok(())
     }
