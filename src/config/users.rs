@@ -1,4 +1,4 @@
-//! Directives `user <name> <rules>`: kept as they stand, since what a rule means is known elsewhere.
+//! Directives `user <name> <rules>`: kept as they stand, since what rules mean is known elsewhere.
 
 use crate::config::text;
 

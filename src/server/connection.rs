@@ -289,7 +289,10 @@ impl Connection {
     fn dispatch(&mut self, args: Args<'_>, last: Last) -> Pending {
         let command = match table::resolve(args) {
             Ok(command) => command,
-            Err(error) => return self.refuse(None, args, error),
+            Err(error) => {
+                let (row, error) = self.unresolved(args, error);
+                return self.refuse(row, args, error);
+            }
         };
         let mut session = self.client.session.borrow_mut();
         session.command = command.name;

@@ -1,5 +1,5 @@
-//! The users, from the start on: where they are read from, how they change, and what is noted of what
-//! they were denied.
+//! The users, from the start on: where they are read from, how they change, and what is noted of
+//! what they were denied.
 //!
 //! Core 0 changes them, one change after another, and hands the new table to every core before a
 //! change is acknowledged. A core that takes it over looks at each of its sessions at once, so no
@@ -20,13 +20,15 @@ use crate::commands::acl::selector::Fresh;
 use crate::commands::acl::users::Users;
 use crate::commands::client;
 use crate::commands::session::{Ask, Queued};
+use crate::commands::spec::{Command, Flags};
+use crate::commands::table;
 use crate::commands::transaction::{self, Refused};
 use crate::config::Config;
 use crate::config::users::UserLine;
 use crate::config::values::NewChannels;
 use crate::limits::{ACL_FILE_MAX, ACL_USERS_MAX};
 use crate::observe::acl_log::{Context, Event, Reason};
-use crate::resp::args::OwnedArgs;
+use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
 use crate::server::ask::Asked;
 use crate::server::boot::StartError;
@@ -283,6 +285,24 @@ impl Connection {
                 self.note_denial(*denial);
                 error
             }
+        }
+    }
+
+    /// Why a request that names no command is refused. A subcommand that DEBUG does not have is a
+    /// word of DEBUG, which not everybody may send.
+    #[cold]
+    pub(in crate::server) fn unresolved(
+        &self,
+        args: Args<'_>,
+        error: Error,
+    ) -> (Option<&'static Command>, Error) {
+        let debug = table::find(args.at(0)).filter(|row| row.flags.has(Flags::OPAQUE));
+        let Some(row) = debug else { return (None, error) };
+        let facts = Arc::clone(&self.core.settings.borrow().facts);
+        let gate = transaction::gate(&self.client.session.borrow(), row, args, &facts);
+        match gate {
+            Ok(_) => (None, error),
+            Err(refused) => (Some(row), self.denied(refused)),
         }
     }
 

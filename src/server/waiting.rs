@@ -103,14 +103,7 @@ impl Connection {
         waiting: &mut Waiting,
         patience: Patience,
     ) -> (End, Left) {
-        let mut timer = pin!(async move {
-            match patience {
-                Patience::Endless => pending().await,
-                Patience::Millis(millis) => {
-                    glommio::timer::sleep(Duration::from_millis(millis)).await;
-                }
-            }
-        });
+        let mut timer = pin!(run_out(patience));
         let (mut late, mut left) = (false, Left::Not);
         let mut actions: VecDeque<Action> = waiting.start().into();
         loop {
@@ -285,6 +278,15 @@ impl Connection {
             self.collect().await;
             glommio::timer::sleep(Duration::from_millis(1)).await;
             self.resume_tally();
+        }
+    }
+}
+
+async fn run_out(patience: Patience) {
+    match patience {
+        Patience::Endless => pending().await,
+        Patience::Millis(millis) => {
+            glommio::timer::sleep(Duration::from_millis(millis)).await;
         }
     }
 }

@@ -130,11 +130,9 @@ impl Entry {
         }
     }
 
-    /// The positions of a request's keys, as far as they have to be allowed.
-    pub fn keys(&self, row: &Command, args: Args<'_>) -> Vec<usize> {
-        // DEBUG has keys by its subcommands.
-        let own = self.has_keys || row.name != self.row.name;
-        if own { table::keys(row, args).collect() } else { Vec::new() }
+    /// The positions of a request's keys, as far as they have to be allowed. DEBUG has none.
+    pub fn keys(&self, args: Args<'_>) -> Vec<usize> {
+        if self.has_keys { table::keys(self.row, args).collect() } else { Vec::new() }
     }
 
     /// Has it subcommands?

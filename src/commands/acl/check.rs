@@ -48,7 +48,7 @@ pub fn permit(
 pub fn check(user: &User, row: &Command, args: Args<'_>) -> Result<(), Denied> {
     let nothing = Denied { reason: Reason::Command, at: 0 };
     let Some((number, entry)) = user.catalogue.of(row) else { return Err(nothing) };
-    let keys = entry.keys(row, args);
+    let keys = entry.keys(args);
     let entry = (number, entry);
     let open = row.flags.has(Flags::NO_AUTH);
     let mut denied = nothing;
@@ -90,7 +90,7 @@ pub fn check_sort(user: &User, row: &Command, args: Args<'_>) -> Result<(), Erro
 
 fn reads_all(user: &User, row: &Command, args: Args<'_>) -> bool {
     let Some((number, entry)) = user.catalogue.of(row) else { return false };
-    let keys = entry.keys(row, args);
+    let keys = entry.keys(args);
     user.selectors().any(|selector| {
         selector.reads_all_keys() && selector.check((number, entry), args, &keys).is_ok()
     })

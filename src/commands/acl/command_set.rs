@@ -49,11 +49,8 @@ impl State {
     fn carry_out(&mut self, (verb, target): &(Verb, Target), catalogue: &Catalogue) {
         match target {
             Target::All => *self = State::new(*verb, catalogue.len()),
-            Target::Command(number) => {
-                catalogue.family(*number).for_each(|number| self.put(number, *verb));
-            }
-            Target::Category(category) => {
-                catalogue.of_category(*category).for_each(|number| self.put(number, *verb));
+            Target::Command(_) | Target::Category(_) => {
+                numbers(target, catalogue).for_each(|number| self.put(number, *verb));
             }
             Target::WithArgument(number, argument) => {
                 let same = |(of, other): &(usize, Vec<u8>)| {
@@ -151,13 +148,31 @@ fn sign(verb: Verb) -> &'static str {
 /// Is a rule with this target about all that an older one is about?
 fn overrides(new: &Target, old: &Target, catalogue: &Catalogue) -> bool {
     match (new, old) {
-        (Target::Command(new), Target::Command(old) | Target::WithArgument(old, _)) => {
-            catalogue.family(*new).contains(old)
-        }
         (Target::WithArgument(new, one), Target::WithArgument(old, other)) => {
             new == old && one.eq_ignore_ascii_case(other)
         }
-        (Target::Category(new), Target::Category(old)) => new == old,
-        _ => false,
+        (Target::WithArgument(..), _) | (_, Target::All) => false,
+        (Target::All, _) => true,
+        _ => numbers(old, catalogue).all(|number| covers(new, number, catalogue)),
+    }
+}
+
+/// The commands that a rule is about.
+fn numbers<'a>(
+    target: &'a Target,
+    catalogue: &'a Catalogue,
+) -> Box<dyn Iterator<Item = usize> + 'a> {
+    match target {
+        Target::All => Box::new(0..catalogue.len()),
+        Target::Command(number) => Box::new(catalogue.family(*number)),
+        Target::WithArgument(number, _) => Box::new(std::iter::once(*number)),
+        Target::Category(category) => Box::new(catalogue.of_category(*category)),
+    }
+}
+
+fn covers(target: &Target, number: usize, catalogue: &Catalogue) -> bool {
+    match target {
+        Target::Command(first) => catalogue.family(*first).contains(&number),
+        target => numbers(target, catalogue).any(|other| other == number),
     }
 }

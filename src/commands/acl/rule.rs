@@ -130,7 +130,8 @@ fn unbroken(pattern: &[u8]) -> Result<Vec<u8>, Refusal> {
 
 /// `R~pattern`, `W~pattern`, `RW~pattern`
 fn key_with_access(rest: &[u8]) -> Result<Rule, Refusal> {
-    let tilde = rest.iter().position(|byte| *byte == b'~').ok_or(Refusal::Syntax)?;
+    // As in Redis letters without a pattern mean the key without a name.
+    let tilde = rest.iter().position(|byte| *byte == b'~').unwrap_or(rest.len());
     let (letters, pattern) = rest.split_at(tilde);
     let access = match letters.to_ascii_uppercase().as_slice() {
         b"R" => Access { reads: true, writes: false },

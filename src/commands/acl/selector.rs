@@ -176,6 +176,8 @@ impl Selector {
         let Patterns::These(keys) = &self.keys else { return b"~*".to_vec() };
         let word = |key: &KeyPattern| {
             let mark: &[u8] = match key.access {
+                // `~*` would be read as all keys, after which no pattern may follow.
+                Access::BOTH if key.pattern == b"*" => b"%RW~",
                 Access::BOTH => b"~",
                 Access { reads: true, .. } => b"%R~",
                 _ => b"%W~",

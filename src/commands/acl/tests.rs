@@ -301,7 +301,7 @@ fn answers_are_those_of_redis() {
         acl dryrun alice nope a -> -ERR Command 'nope' not found
         acl dryrun alice get -> -ERR wrong number of arguments for 'get' command
         acl dryrun alice get k1 -> +OK
-        acl dryrun alice get a -> $55 This user has no permissions to access the 'a' key
+        acl dryrun alice get a -> $50 This user has no permissions to access the 'a' key
         client kill user nobody -> -ERR No such user 'nobody'
         auth alice b -> -WRONGPASS invalid username-password pair or user is disabled.
         acl whoami -> $7 default

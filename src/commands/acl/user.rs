@@ -1,5 +1,5 @@
-//! One user: a name, whether and by which passwords a client becomes it, and its selectors. It never
-//! changes: a rule makes another one of it.
+//! One user: a name, whether and by which passwords a client becomes it, and its selectors. It
+//! never changes: a rule makes another one of it.
 
 use std::sync::Arc;
 

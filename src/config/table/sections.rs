@@ -72,7 +72,7 @@ const NETWORK: &[Setting] = &[
         "File of users, relative to dir, which ACL LOAD reads and ACL SAVE writes. Empty: none; \
          users are then directives of this file, `user <name> <rules>`.",
     ),
-    Setting::new("acllog-max-len", Number(0, u32::MAX as i64), "128").live().is(
+    Setting::new("acllog-max-len", Number(0, ANY), "128").live().is(
         at!(acllog_max_len),
         "Entries of ACL LOG, which shows what users were denied. 0: none.",
     ),
