@@ -171,8 +171,10 @@ pub fn reexamined(
                 }
             },
         };
-        if queued.command.flags.has(Flags::NO_AUTH) {
-            identity = connection::identity_after(facts, args).unwrap_or(identity.clone());
+        if queued.command.flags.has(Flags::NO_AUTH)
+            && let Some(next) = connection::identity_after(facts, args)
+        {
+            identity = next;
         }
         match verdict {
             Ok(()) => queued,

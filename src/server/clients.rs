@@ -150,12 +150,13 @@ impl Client {
         let mut session = self.session.borrow_mut();
         let session = &mut *session;
         let fate = session.identity.refresh(users, &session.subscriptions);
-        if self.wire.borrow().blocked {
-            self.doubted.set(true);
-            self.wake();
-        }
-        if fate == Fate::Ends {
-            self.end();
+        match fate {
+            Fate::Ends => self.end(),
+            Fate::Stays if self.wire.borrow().blocked => {
+                self.doubted.set(true);
+                self.wake();
+            }
+            Fate::Stays => {}
         }
     }
 
