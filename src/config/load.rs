@@ -118,7 +118,10 @@ impl Loading<'_> {
                     self.source(&Source { name: path.clone(), text }, depth + 1)?;
                 }
                 ("user", words) => {
-                    let place = format!("{}:{}", source.name, index + 1);
+                    let place = match source.name.as_str() {
+                        COMMAND_LINE => COMMAND_LINE.to_owned(),
+                        name => format!("{name}:{}", index + 1),
+                    };
                     let line = UserLine::read(place, words, &self.config.users);
                     self.config.users.push(line.map_err(|why| fault(why.to_owned()))?);
                 }

@@ -156,8 +156,9 @@ fn scripts_may_do_what_their_caller_may() {
     admin.ok("ACL SETUSER u on nopass +@scripting +set +get ~x*");
     let mut client = client_as(&server, "u");
     let failed = |reply: Reply| {
+        // Behind it stands where in the script it was.
         let text = reply.text();
-        text.split(" script:").next().expect("a text").to_owned()
+        text.rsplit_once(" script: ").map_or(text.as_str(), |(said, _)| said).to_owned()
     };
     let failure = "-ERR ACL failure in script";
     for (script, expected) in [
@@ -187,7 +188,7 @@ fn scripts_may_do_what_their_caller_may() {
     // A script that runs while its user changes may do from then on what the user may.
     let long = "for i = 1, 100000000 do if i % 20000 == 0 then redis.call('set', 'x', i) end end";
     send(&mut client, &["EVAL", long, "0"]);
-    until("it runs", || admin.line("GET x").text().parse::<u64>().is_ok_and(|n| n > 20_000));
+    thread::sleep(Duration::from_millis(200));
     admin.ok("ACL SETUSER u -set");
     let ended = failed(client.read().expect("a reply"));
     assert_eq!(ended, format!("{failure}: User u has no permissions to run the 'set' command"));
@@ -349,7 +350,7 @@ fn users_of_the_configuration_stay_when_it_is_written_back() {
     admin.ok("CONFIG REWRITE");
     let text = fs::read_to_string(&file).expect("the file");
     let users: Vec<&str> = text.lines().take(3).collect();
-    assert_eq!(users[0], "user alice on ~a* resetchannels -@all +@read".replace(" ~", " nopass ~"));
+    assert_eq!(users[0], "user alice on nopass ~a* resetchannels -@all +@read");
     assert!(users[1].starts_with("user bob off \"~b\\\"c\" resetchannels -@all ("), "{text}");
     assert!(users[2].starts_with("user default on #"), "{text}");
     server.stop();
@@ -371,7 +372,7 @@ fn users_of_the_configuration_stay_when_it_is_written_back() {
     let dir = launch.home().join("elsewhere");
     let dir = dir.to_str().expect("a name");
     let wrong = launch.run_bare(&["--dir", dir, "--port", "0", "--user", "foo", "+nope"]);
-    let expected = "command line:1: Error in user declaration 'foo': Error in applying operation \
+    let expected = "command line: Error in user declaration 'foo': Error in applying operation \
                     '+nope': Unknown command or category name in ACL";
     assert!(wrong.0 != Some(0) && wrong.1.contains(expected), "{wrong:?}");
     let both = ["--dir", dir, "--port", "0", "--user", "foo", "--aclfile", "f"];
