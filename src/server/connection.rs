@@ -220,6 +220,7 @@ impl Connection {
             let args = parser.args(buffer);
             if self.core.shared.may_be_paused() {
                 self.wait_while_paused(args).await;
+                self.refresh();
             }
             let last = if buffer.is_last() { Last::Yes } else { Last::No };
             let pending = self.dispatch(args, last);

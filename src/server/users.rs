@@ -66,8 +66,9 @@ pub fn declared(config: &Config) -> Result<Users, StartError> {
             return Err(wrong("Spaces not allowed in ACL usernames".to_owned()));
         }
         let draft = users.draft(line.name.as_bytes(), fresh(config));
-        let draft = draft.with(b"reset").map_err(|why| wrong(why.to_string()))?;
-        let rules = line.rules.iter().map(String::as_bytes);
+        // What is said of the default user replaces what it may do otherwise.
+        let first: &[&[u8]] = if users.get(&draft.name).is_some() { &[b"reset"] } else { &[] };
+        let rules = first.iter().copied().chain(line.rules.iter().map(String::as_bytes));
         let user = change::apply(draft, rules);
         users = users.with(user.map_err(|why| wrong(why.in_configuration()))?);
     }

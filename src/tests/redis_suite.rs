@@ -40,16 +40,16 @@ const UNITS: &[(&str, usize)] = &[
     ("unit/multi", 40),
     ("unit/protocol", 24),
     ("unit/info-command", 2),
-    ("unit/other", 17),
+    ("unit/other", 18),
     ("unit/introspection", 20),
     ("unit/introspection-2", 35),
     ("unit/slowlog", 12),
     ("unit/quit", 2),
     ("unit/latency-monitor", 12),
     ("unit/scripting", 140),
-    ("unit/acl", 70),
-    ("unit/acl-v2", 20),
-    ("unit/auth", 8),
+    ("unit/acl", 72),
+    ("unit/acl-v2", 29),
+    ("unit/auth", 9),
 ];
 
 /// Tests that take long, and those that are about replication.

@@ -119,7 +119,7 @@ fn who_is_deleted_or_may_not_hear_any_more_is_closed() {
     let mut admin = server.client();
     admin.ok("ACL SETUSER u on nopass +@all &news &p:*");
     admin.ok("ACL SETUSER stays on nopass +@all &news");
-    let mut listening = |user: &str, command: &str, channel: &str| {
+    let listening = |user: &str, command: &str, channel: &str| {
         let mut client = client_as(&server, user);
         client.ok(&format!("{command} {channel}"));
         client
