@@ -25,7 +25,7 @@ use crate::resp::args::Args;
 use crate::resp::buffer::Buffer;
 use crate::resp::error::Error;
 use crate::resp::reply::Reply;
-use crate::resp::request::{Access, Limits, Parser, Step};
+use crate::resp::request::{Limits, Parser, Step};
 use crate::router::pipeline::Pipeline;
 use crate::router::plan::{Route, route};
 use crate::server::ask::Asked;
@@ -34,6 +34,7 @@ use crate::server::clients::{Client, Heard};
 use crate::server::core::{Core, Relief};
 use crate::server::log;
 use crate::server::meter::Last;
+use crate::server::settings::request_limits;
 use crate::server::shared::Settings;
 use crate::server::stream::Socket;
 use crate::server::tally::{self, Tally, Timing, Took};
@@ -93,7 +94,7 @@ pub async fn serve(core: Rc<Core>, client: Rc<Client>, mut socket: Socket) {
     let call = core.calls.open();
     let settings = core.settings.borrow().clone();
     let mut connection = Connection {
-        limits: limits(&settings, access(&client.session.borrow())),
+        limits: request_limits(&settings, &client.session.borrow()),
         tally: Tally::new(core.clock.turn()),
         timing: Timing::of(&settings.config),
         waits: 0,
@@ -124,19 +125,6 @@ pub async fn serve(core: Rc<Core>, client: Rc<Client>, mut socket: Socket) {
     let watched = client.session.borrow_mut().end_transaction();
     connection.unwatch(watched).await;
     core.calls.close(call);
-}
-
-/// How large a request may be, by who sends it.
-fn access(session: &Session) -> Access {
-    if session.identity.is_stranger() { Access::BeforeAuth } else { Access::Open }
-}
-
-fn limits(settings: &Settings, access: Access) -> Limits {
-    Limits {
-        bulk: settings.config.proto_max_bulk_len as usize,
-        query_buffer: settings.config.client_query_buffer_limit as usize,
-        access,
-    }
 }
 
 impl Connection {
@@ -255,12 +243,12 @@ impl Connection {
     /// Settings or users may have changed, and AUTH may have succeeded.
     fn refresh(&mut self) {
         let current = self.core.settings.borrow();
-        let access = access(&self.client.session.borrow());
+        let limits = request_limits(&current, &self.client.session.borrow());
         let changed = !Arc::ptr_eq(&current.facts, &self.settings.facts);
-        if changed || access != self.limits.access {
+        if changed || limits.access != self.limits.access {
             self.settings = current.clone();
             self.timing = Timing::of(&self.settings.config);
-            self.limits = limits(&self.settings, access);
+            self.limits = limits;
         }
         drop(current);
         self.full = self.core.relieve() == Relief::Full;

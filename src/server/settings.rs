@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::base::ids::ShardId;
 use crate::commands::admin::Saving;
 use crate::commands::events::Classes;
+use crate::commands::session::Session;
 use crate::config::Config;
 use crate::config::runtime::SetRefused;
 use crate::config::values::{EvictionPolicy, Fsync};
@@ -13,6 +14,7 @@ use crate::keyspace::evict::{Among, By, Eviction};
 use crate::keyspace::keyspace::{Policy, StringLimits};
 use crate::limits::STRING_MAX;
 use crate::resp::error::Error;
+use crate::resp::request::{self, Access};
 use crate::server::aof;
 use crate::server::checkpoint;
 use crate::server::core::Core;
@@ -156,6 +158,18 @@ pub fn eviction(config: &Config) -> Option<Eviction> {
         EvictionPolicy::NoEviction => return None,
     };
     Some(Eviction { among, by, samples: config.maxmemory_samples as usize })
+}
+
+/// How large a request may be, by who sends it.
+pub fn request_limits(settings: &Settings, session: &Session) -> request::Limits {
+    request::Limits {
+        bulk: settings.config.proto_max_bulk_len as usize,
+        query_buffer: settings.config.client_query_buffer_limit as usize,
+        access: match session.identity.is_stranger() {
+            true => Access::BeforeAuth,
+            false => Access::Open,
+        },
+    }
 }
 
 /// CONFIG REWRITE.
