@@ -352,7 +352,7 @@ fn users_of_the_configuration_stay_when_it_is_written_back() {
     let users: Vec<&str> = text.lines().take(3).collect();
     assert_eq!(users[0], "user alice on nopass ~a* resetchannels -@all +@read");
     assert!(users[1].starts_with("user bob off \"~b\\\"c\" resetchannels -@all ("), "{text}");
-    assert!(users[2].starts_with("user default on #"), "{text}");
+    assert!(users[2].starts_with("user default on \"#"), "{text}");
     server.stop();
     // What is said of the default user counts more than `requirepass`.
     let again = Launch::basalt().volatile().shards(2).file(&file);
