@@ -53,6 +53,22 @@ pub const NEWS_WAITING_MAX: usize = 8 << 10;
 /// Names that one session is subscribed to: as many as one request may bring.
 pub const SUBSCRIPTIONS_MAX: usize = 1 << 20;
 
+/// Patterns, passwords, selectors, or rules about commands of one user: each command of a limited
+/// user may be compared with all of them.
+pub const ACL_LIST_MAX: usize = 4096;
+
+/// Users: all of them are told again (ACL LIST) and written (ACL SAVE) at once.
+pub const ACL_USERS_MAX: usize = 1 << 16;
+
+/// Bytes of a file of users, which is read as a whole.
+pub const ACL_FILE_MAX: u64 = 256 << 20;
+
+/// Bytes of errors in a file of users after which no more are told.
+pub const ACL_ERRORS_SHOWN: usize = 16 << 10;
+
+/// Bits of a password that ACL GENPASS makes, as in Redis.
+pub const ACL_GENPASS_BITS_MAX: usize = 4096;
+
 /// Bytes in one block of a file that is read or zero-filled in blocks: large enough that the
 /// hand-over between threads (some 50 us) is a few per cent of the copying.
 pub const DISK_BLOCK: usize = 1 << 20;

@@ -37,7 +37,6 @@ const RATCHET: &[(&str, &str, usize, &str)] = &[
     ("src/commands/transaction.rs", "boolean", 1, "from this machine or not"),
     ("src/server/ask.rs", "boolean", 1, "WAITAOF: this server counts or not"),
     ("src/server/checkpoint.rs", "boolean", 4, "with a log or without"),
-    ("src/server/connection.rs", "boolean", 1, "authenticated or not: resp::request::Access"),
     ("src/server/shared.rs", "boolean", 1, "loading or not"),
     ("src/shard/cut.rs", "boolean", 1, "with a log or without"),
     ("src/shard/execute.rs", "boolean", 1, "whole keyspace or keys"),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use basalt::config::Config;
 use basalt::config::command_line::{Invocation, Task, parse};
 use basalt::config::load::{Note, Source};
-use basalt::server::boot;
+use basalt::server::{boot, users};
 
 /// Memory from the operating system in whole regions, freed by the core that took it.
 #[global_allocator]
@@ -40,7 +40,7 @@ fn act() -> Result<(), String> {
             let (config, notes) =
                 Config::load(&sources, &mut read).map_err(|fault| fault.to_string())?;
             match task {
-                Task::Check => check(&notes),
+                Task::Check => check(&config, &notes),
                 Task::Start => start(config, notes, path_of(file.as_deref())?),
             }
         }
@@ -69,7 +69,8 @@ fn path_of(file: Option<&str>) -> Result<Option<PathBuf>, String> {
     Ok(Some(path))
 }
 
-fn check(notes: &[Note]) -> Result<(), String> {
+fn check(config: &Config, notes: &[Note]) -> Result<(), String> {
+    users::declared(config).map_err(|fault| fault.to_string())?;
     for note in notes {
         println!("{note}");
     }

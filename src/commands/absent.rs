@@ -1,10 +1,9 @@
-//! Parts of Redis that are not here: cluster, replicas, modules, functions, ACL users. What can be
+//! Parts of Redis that are not here: cluster, replicas, modules, functions. What can be
 //! answered about them truly is answered, so that clients and Redis' own tests go on.
 
 use std::borrow::Cow;
 
 use crate::commands::command;
-use crate::commands::hints::{CATEGORIES, in_category};
 use crate::commands::parse::{self, choice};
 use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
@@ -14,7 +13,6 @@ use crate::resp::reply::Reply;
 
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
-    Command::container("acl", &[], ACL, docs("server", "6.0.0", "Users and what they may do.")),
     row("asking", 1, &[Flags::FAST], no_cluster, docs("cluster", "3.0.0", "Refused: no cluster.")),
     row("cluster", -2, &[], no_cluster, docs("cluster", "3.0.0", "Refused likewise.")),
     Command::container("function", &[], FUNCTION, docs("scripting", "7.0.0", "There are none.")),
@@ -25,13 +23,6 @@ pub const ROWS: &[Command] = &[
     row("role", 1, ROLE, role, docs("server", "2.8.12", "A primary without replicas.")),
     row("wait", 3, NOSCRIPT, wait, docs("generic", "3.0.0", "How many replicas have it all: 0.")),
     row("waitaof", 4, NOSCRIPT, waitaof, docs("generic", "7.2.0", "Waits for the log's sync.")),
-];
-
-const ACL: &[Command] = &[
-    row("acl|cat", -2, ANY, acl_cat, docs("server", "6.0.0", "Categories, or what is in one.")),
-    row("acl|help", 2, HELP, command::help, docs("server", "6.0.0", "Prints this help.")),
-    row("acl|users", 2, ADMIN, acl_users, docs("server", "6.0.0", "Names of users: default.")),
-    row("acl|whoami", 2, ANY, acl_whoami, docs("server", "6.0.0", "This connection's user.")),
 ];
 
 const FUNCTION: &[Command] = &[
@@ -45,8 +36,6 @@ const MODULE: &[Command] = &[
     row("module|list", 2, MODULES, nothing, docs("server", "4.0.0", "Those there are.")),
 ];
 
-const ANY: &[Flags] = &[Flags::NOSCRIPT, Flags::LOADING, Flags::STALE];
-const ADMIN: &[Flags] = &[Flags::ADMIN, Flags::NOSCRIPT, Flags::LOADING, Flags::STALE];
 const FAST: &[Flags] = &[Flags::LOADING, Flags::STALE, Flags::FAST];
 const HELP: &[Flags] = &[Flags::LOADING, Flags::STALE];
 const LOLWUT: &[Flags] = &[Flags::READONLY, Flags::FAST];
@@ -80,35 +69,6 @@ fn flush(shell: &mut Shell<'_>) -> Result<Ask, Error> {
         return Err(Error::err("FUNCTION FLUSH only supports SYNC|ASYNC option"));
     }
     shell.reply.ok();
-    Ok(Ask::Nothing)
-}
-
-// ACL.
-
-fn acl_whoami(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    shell.reply.bulk(b"default");
-    Ok(Ask::Nothing)
-}
-
-fn acl_users(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    command::write_names(&mut shell.reply, &["default"]);
-    Ok(Ask::Nothing)
-}
-
-fn acl_cat(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    let Some(word) = shell.args.get(2) else {
-        command::write_names(&mut shell.reply, CATEGORIES);
-        return Ok(Ask::Nothing);
-    };
-    if shell.args.len() > 3 {
-        return Err(Error::unknown_subcommand("acl", b"cat"));
-    }
-    let category = String::from_utf8_lossy(word).to_ascii_lowercase();
-    if !CATEGORIES.contains(&category.as_str()) {
-        return Err(Error::err_owned(format!("Unknown category '{category}'")));
-    }
-    let names = command::named(|row| in_category(row, &category));
-    command::write_names(&mut shell.reply, &names);
     Ok(Ask::Nothing)
 }
 
@@ -224,10 +184,6 @@ mod tests {
             function flush foo -> -ERR FUNCTION FLUSH only supports SYNC|ASYNC option
             function list -> *0
             module list -> *0
-            acl whoami -> $7 default
-            acl users -> *1 $7 default
-            acl cat transaction -> *5 $5 multi $4 exec $7 discard $5 watch $7 unwatch
-            acl cat foo -> -ERR Unknown category 'foo'
             lolwut version x -> -ERR value is not an integer or out of range",
         );
     }

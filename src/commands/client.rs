@@ -2,6 +2,7 @@
 
 use crate::base::number;
 use crate::base::time::Millis;
+use crate::commands::acl::users::Users;
 use crate::commands::command;
 use crate::commands::parse::{self, choice};
 use crate::commands::pubsub::Scope;
@@ -78,6 +79,8 @@ pub struct ClientFilter {
     pub local: Option<Vec<u8>>,
     /// Of this type.
     pub kind: Option<ClientKind>,
+    /// Of this user.
+    pub user: Option<Vec<u8>>,
     /// Not this session (SKIPME).
     pub except: Option<u64>,
     /// Connected for at least so many seconds (MAXAGE).
@@ -126,6 +129,7 @@ impl ClientFilter {
             && same(&self.peer, &session.peer)
             && same(&self.local, &session.local)
             && self.kind.is_none_or(|kind| kind == ClientKind::of(session))
+            && self.user.as_ref().is_none_or(|user| user == session.identity.name())
             && self.except != Some(session.id)
             && self.min_age.is_none_or(|age| seconds(session.created, now) >= age)
     }
@@ -218,7 +222,7 @@ pub fn line(session: &Session, wire: &Wire, now: Millis) -> ClientLine {
     field("tot-mem", &number(total));
     field("events", if wire.writing { b"rw" } else { b"r" });
     field("cmd", if session.command.is_empty() { b"NULL" } else { session.command.as_bytes() });
-    field("user", b"default");
+    field("user", session.identity.name());
     field("redir", redirection(session).to_string().as_bytes());
     field("resp", if session.proto == Proto::Three { b"3" } else { b"2" });
     field("lib-name", &session.lib_name);
@@ -377,11 +381,16 @@ fn kill(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     }
     let me = shell.session.id;
     let mut filter = ClientFilter { except: Some(me), ..ClientFilter::default() };
-    kill_options(args, me, &mut filter)?;
+    kill_options(args, me, &shell.facts.users, &mut filter)?;
     Ok(Ask::ClientKill { filter, form: KillForm::Filters })
 }
 
-fn kill_options(args: Args<'_>, me: u64, filter: &mut ClientFilter) -> Result<(), Error> {
+fn kill_options(
+    args: Args<'_>,
+    me: u64,
+    users: &Users,
+    filter: &mut ClientFilter,
+) -> Result<(), Error> {
     let mut at = 2;
     while let Some(option) = args.get(at) {
         let value = args.get(at + 1).ok_or(Error::Syntax)?;
@@ -393,8 +402,10 @@ fn kill_options(args: Args<'_>, me: u64, filter: &mut ClientFilter) -> Result<()
             b"type" => filter.kind = Some(kind(value)?),
             b"addr" => filter.peer = Some(value.to_vec()),
             b"laddr" => filter.local = Some(value.to_vec()),
-            b"user" if value == b"default" => {}
-            b"user" => return Err(no_such_user(value)),
+            b"user" => {
+                let user = users.get(value).ok_or_else(|| Error::no_such_user(value))?;
+                filter.user = Some(user.name.clone());
+            }
             b"skipme" => {
                 let choices = [("yes", Some(me)), ("no", None)];
                 filter.except = choice(value, &choices).ok_or(Error::Syntax)?;
@@ -412,11 +423,6 @@ fn kill_options(args: Args<'_>, me: u64, filter: &mut ClientFilter) -> Result<()
 }
 
 const BAD_AGE: &str = "maxage is not an integer or out of range";
-
-fn no_such_user(name: &[u8]) -> Error {
-    let line = [b"ERR No such user '", name, b"'"].concat();
-    Error::Line(line)
-}
 
 fn client_id(text: &[u8]) -> Option<u64> {
     number::parse_i64(text).and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0)

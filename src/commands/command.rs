@@ -393,7 +393,7 @@ fn may_have_none(row: &Command, request: Args<'_>) -> bool {
 
 /// How this request uses its nth key. SET reads only when it has the option GET, and BITFIELD
 /// writes only when it has more than that.
-fn access_in(row: &Command, request: Args<'_>, nth: usize) -> &'static str {
+pub(super) fn access_in(row: &Command, request: Args<'_>, nth: usize) -> &'static str {
     let says = |from, words: &[&str]| {
         request.from(from).iter().any(|word| words.iter().any(|known| is(word, known)))
     };

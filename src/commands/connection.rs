@@ -2,6 +2,8 @@
 
 use crate::base::ids::Db;
 use crate::base::number;
+use crate::commands::acl::identity::Identity;
+use crate::commands::acl::users::{DEFAULT, Users};
 use crate::commands::client;
 use crate::commands::parse;
 use crate::commands::session::{Ask, Facts, ReplyMode, Session, Shell};
@@ -88,7 +90,7 @@ fn reset(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     session.db = Db::default();
     session.proto = Proto::Two;
     session.name.clear();
-    session.authenticated = shell.facts.password.is_empty();
+    session.identity = Identity::new(&shell.facts.users);
     session.replies = ReplyMode::On;
     session.no_evict = false;
     session.no_touch = false;
@@ -105,41 +107,41 @@ fn reset(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 fn auth(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     let args = shell.args;
     let (user, password): (&[u8], &[u8]) = match args.len() {
-        2 if shell.facts.password.is_empty() => return Err(Error::NO_PASSWORD),
-        2 => (DEFAULT_USER, args.at(1)),
+        2 if shell.facts.users.default_user().login.open => return Err(Error::NO_PASSWORD),
+        2 => (DEFAULT, args.at(1)),
         3 => (args.at(1), args.at(2)),
         _ => return Err(Error::Syntax),
     };
-    authenticate(shell.session, shell.facts, user, password)?;
-    shell.reply.ok();
-    Ok(Ask::Nothing)
+    let users = &shell.facts.users;
+    match authenticated(users, user, password) {
+        Some(identity) => {
+            shell.session.identity = identity;
+            shell.reply.ok();
+            Ok(Ask::Nothing)
+        }
+        None => Ok(wrong_password(user, args)),
+    }
 }
 
-const DEFAULT_USER: &[u8] = b"default";
-
-fn authenticate(
-    session: &mut Session,
-    facts: &Facts,
-    user: &[u8],
-    password: &[u8],
-) -> Result<(), Error> {
-    let open = facts.password.is_empty();
-    if user != DEFAULT_USER || !(open || same(&facts.password, password)) {
-        return Err(Error::Text(
-            "WRONGPASS invalid username-password pair or user is disabled.".into(),
-        ));
-    }
-    session.authenticated = true;
-    Ok(())
+/// Who a session is by this password, if it is right.
+fn authenticated(users: &Users, user: &[u8], password: &[u8]) -> Option<Identity> {
+    let user = users.get(user).filter(|user| user.admits(password))?;
+    Some(Identity::proven(user, users))
 }
 
-/// Compares in a time that tells nothing about where the first difference is.
-fn same(secret: &[u8], given: &[u8]) -> bool {
-    let mut differences = u8::from(secret.len() != given.len());
-    for (index, byte) in given.iter().enumerate() {
-        differences |= byte ^ secret.get(index).copied().unwrap_or(!byte);
-    }
-    differences == 0
+/// Who a session is after an AUTH or a HELLO that succeeds.
+pub fn identity_after(facts: &Facts, args: Args<'_>) -> Option<Identity> {
+    let (user, password) = match args.len() {
+        _ if parse::is(args.at(0), "hello") => parse_hello(args).ok()?.auth?,
+        2 => (DEFAULT, args.at(1)),
+        3 => (args.at(1), args.at(2)),
+        _ => return None,
+    };
+    authenticated(&facts.users, user, password)
+}
+
+fn wrong_password(user: &[u8], args: Args<'_>) -> Ask {
+    Ask::WrongPassword { user: user.to_vec(), command: args.at(0).to_vec() }
 }
 
 // HELLO [2|3 [AUTH user password] [SETNAME name]]
@@ -155,9 +157,12 @@ struct Hello<'a> {
 fn hello(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     let wanted = parse_hello(shell.args)?;
     if let Some((user, password)) = wanted.auth {
-        authenticate(shell.session, shell.facts, user, password)?;
+        match authenticated(&shell.facts.users, user, password) {
+            Some(identity) => shell.session.identity = identity,
+            None => return Ok(wrong_password(user, shell.args)),
+        }
     }
-    if !shell.session.authenticated {
+    if shell.session.identity.is_stranger() {
         return Err(Error::NOAUTH_HELLO);
     }
     if let Some(name) = wanted.name {
@@ -221,6 +226,8 @@ fn write_hello(reply: &mut Reply<'_>, session: &Session) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::commands::kit::Kit;
 
@@ -261,8 +268,8 @@ mod tests {
     #[test]
     fn a_password_closes_the_door() {
         let mut kit = Kit::new();
-        kit.facts.password = b"secret".to_vec();
-        kit.session.authenticated = false;
+        kit.facts.users = Arc::new(Users::new(b"secret"));
+        kit.session.identity = Identity::new(&kit.facts.users);
         kit.check(
             "ping -> -NOAUTH Authentication required.
             client id -> -NOAUTH Authentication required.
@@ -286,19 +293,5 @@ mod tests {
                 :2 $2 id :7 $4 mode $10 standalone $4 role $6 master $7 modules *0
             ping -> +PONG",
         );
-    }
-
-    #[test]
-    fn passwords_are_compared_whole() {
-        for (secret, given, equal) in [
-            ("a", "a", true),
-            ("a", "", false),
-            ("ab", "a", false),
-            ("a", "ab", false),
-            ("ab", "ac", false),
-            ("a", "a\u{ff}", false),
-        ] {
-            assert_eq!(same(secret.as_bytes(), given.as_bytes()), equal, "{secret} {given}");
-        }
     }
 }

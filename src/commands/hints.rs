@@ -66,7 +66,7 @@ pub const CATEGORIES: &[&str] = &[
 pub fn in_category(command: &Command, category: &str) -> bool {
     let has = |flag| command.flags.has(flag);
     match category {
-        "read" => has(Flags::READONLY),
+        "read" => has(Flags::READONLY) && command.docs.group != "scripting",
         "write" => command.flags.is_told_as_write(),
         "admin" => has(Flags::ADMIN) || ["lastsave", "role"].contains(&command.name),
         "fast" => has(Flags::FAST),

@@ -1,13 +1,18 @@
 //! (test) One session that runs session commands and shows what came of them.
 
+use std::sync::Arc;
+
 use crate::base::time::Millis;
+use crate::commands::acl::identity::Identity;
+use crate::commands::acl::users::Users;
 use crate::commands::session::{Ask, Facts, Session, Shell};
 use crate::commands::spec::Run;
 use crate::commands::table;
-use crate::commands::transaction::{self, Gate};
+use crate::commands::transaction::{self, Gate, Refused};
 use crate::config::Config;
 use crate::config::values::Access;
 use crate::resp::args::OwnedArgs;
+use crate::resp::error::Error;
 use crate::resp::reply::Reply;
 
 /// A session and what the server would hold around it.
@@ -23,8 +28,10 @@ pub struct Kit {
 impl Kit {
     /// A new connection to a server with default settings that allow DEBUG.
     pub fn new() -> Kit {
-        let facts = Facts { debug: Access::Yes, ..Facts::of(&Config::default()) };
-        let session = Session { id: 7, authenticated: true, ..Session::default() };
+        let users = Arc::new(Users::new(b""));
+        let identity = Identity::new(&users);
+        let facts = Facts { debug: Access::Yes, ..Facts::of(&Config::default(), users) };
+        let session = Session { id: 7, identity, ..Session::default() };
         Kit { session, facts, now: Millis(1_700_000_000_123) }
     }
 
@@ -43,7 +50,8 @@ impl Kit {
         let mut out = Vec::new();
         let args = request.args();
         let gated = table::resolve(args).and_then(|command| {
-            transaction::gate(&self.session, command, &self.facts).map(|gate| (command, gate))
+            let gate = transaction::gate(&self.session, command, args, &self.facts);
+            gate.map(|gate| (command, gate)).map_err(Refused::error)
         });
         let ask = match gated {
             Ok((command, Gate::Queue)) => {
@@ -64,6 +72,10 @@ impl Kit {
                     facts: &self.facts,
                 };
                 match run(&mut shell) {
+                    Ok(Ask::WrongPassword { .. }) => {
+                        Reply::new(&mut out, proto).error(&Error::WRONGPASS);
+                        Ask::Nothing
+                    }
                     Ok(ask) => ask,
                     Err(error) => {
                         assert!(out.is_empty(), "an error after a reply was written");

@@ -1,6 +1,7 @@
 //! What each command means: pure functions and one table of rows.
 
 pub mod absent;
+pub mod acl;
 pub mod admin;
 pub mod backup;
 pub mod bitfield;

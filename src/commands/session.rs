@@ -1,7 +1,11 @@
 //! What a connection carries, as far as commands may change it, and what they may ask for.
 
+use std::sync::Arc;
+
 use crate::base::ids::{Db, ShardId};
 use crate::base::time::Millis;
+use crate::commands::acl::identity::Identity;
+use crate::commands::acl::users::Users;
 use crate::commands::backup::Verb;
 use crate::commands::client::{ClientFilter, KillForm, Paused, Unblock};
 use crate::commands::pubsub::{Change, Question, Scope, Subscriptions};
@@ -29,8 +33,8 @@ pub struct Session {
     pub lib_name: Vec<u8>,
     /// CLIENT SETINFO LIB-VER.
     pub lib_version: Vec<u8>,
-    /// A password was given, or none is needed. The server sets it when the session begins.
-    pub authenticated: bool,
+    /// Who it is. The server sets it when the session begins.
+    pub identity: Identity,
     /// MULTI has been sent: what was queued since.
     pub queue: Option<Queue>,
     /// WATCH: cleared by EXEC, DISCARD, UNWATCH and RESET.
@@ -138,11 +142,11 @@ pub struct Watched {
 }
 
 /// What the session commands need to know of the server. The same for all sessions of a core;
-/// the server brings it up to date after CONFIG SET.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// the server brings it up to date after CONFIG SET, and when users change.
+#[derive(Clone, Debug)]
 pub struct Facts {
-    /// `requirepass`; empty: none is needed.
-    pub password: Vec<u8>,
+    /// All users.
+    pub users: Arc<Users>,
     /// How many databases there are.
     pub databases: u16,
     /// `enable-debug-command`.
@@ -150,13 +154,9 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// What follows from the settings.
-    pub fn of(config: &Config) -> Facts {
-        Facts {
-            password: config.requirepass.clone().into_bytes(),
-            databases: config.databases,
-            debug: config.enable_debug_command,
-        }
+    /// What follows from the settings, beside the users.
+    pub fn of(config: &Config, users: Arc<Users>) -> Facts {
+        Facts { users, databases: config.databases, debug: config.enable_debug_command }
     }
 }
 
@@ -220,6 +220,39 @@ pub enum Ask {
     ScriptFlush,
     /// Ends the script that runs, then `+OK`.
     ScriptKill,
+
+    /// A wrong password: `Error::WRONGPASS`, and an entry in the log of what was denied.
+    WrongPassword {
+        /// Whose.
+        user: Vec<u8>,
+        /// The command's name, as it was sent.
+        command: Vec<u8>,
+    },
+    /// So many hexadecimal digits by chance: `acl::rows::write_password`.
+    AclGenpass {
+        /// How many.
+        digits: usize,
+    },
+    /// Applies rules to a user, new or not, all or none, then `+OK`.
+    AclSetUser {
+        /// Its name.
+        name: Vec<u8>,
+        /// The rules.
+        rules: OwnedArgs,
+    },
+    /// Deletes users and closes their connections; an integer: how many there were.
+    AclDelUser(OwnedArgs),
+    /// Reads the users from the file, then `+OK`.
+    AclLoad,
+    /// Writes the users to the file, then `+OK`.
+    AclSave,
+    /// What was denied lately: `acl::rows::write_log`.
+    AclLog {
+        /// So many entries at most.
+        most: usize,
+    },
+    /// Forgets what was denied, then `+OK`.
+    AclLogReset,
 
     /// The session's own line: `client::write_lines`, verbatim.
     ClientInfo,

@@ -7,7 +7,7 @@ use crate::commands::index::Index;
 use crate::commands::parse::is;
 use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
-    absent, admin, backup, bitfield, bitmap, client, command, connection, database, debugging,
+    absent, acl, admin, backup, bitfield, bitmap, client, command, connection, database, debugging,
     dump, expire, geo, geo_search, hash, hash_expire, hash_get, hash_random, hyperloglog, key, lcs,
     list, list_move, list_wait, object, pubsub, scan, script, set, set_algebra, set_random, sort,
     stream, stream_claim, stream_group, stream_info, stream_read, string, string_number,
@@ -64,6 +64,7 @@ pub const COMMANDS: &[&[Command]] = &[
     backup::ROWS,
     debugging::ROWS,
     absent::ROWS,
+    acl::rows::ROWS,
 ];
 
 /// All rows; subcommands are inside their containers.

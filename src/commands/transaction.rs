@@ -3,13 +3,17 @@
 
 use std::collections::BTreeSet;
 
+use crate::commands::acl::check::{self, Denial};
+use crate::commands::acl::identity::Standing;
+use crate::commands::connection;
 use crate::commands::parse;
 use crate::commands::pubsub;
 use crate::commands::session::{Ask, Facts, Queue, Queued, Session, Shell, Watched};
 use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec, Run};
 use crate::config::values::Access;
 use crate::limits;
-use crate::resp::args::Args;
+use crate::observe::acl_log::Context;
+use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
 
 /// The rows of this file.
@@ -70,23 +74,135 @@ pub enum Gate {
     Queue,
 }
 
+/// Why a command is refused before it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// For any reason but the next one.
+    Plain(Error),
+    /// Its user may not run it, which is to be noted.
+    Denied(Box<Denial>),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Refused {
+        Refused::Plain(error)
+    }
+}
+
+impl Refused {
+    /// What the client is told.
+    pub fn error(self) -> Error {
+        match self {
+            Refused::Plain(error) => error,
+            Refused::Denied(denial) => denial.error,
+        }
+    }
+}
+
 /// May this session run this command? The caller refuses with the error, and tells the session by
 /// `refused`.
-pub fn gate(session: &Session, command: &Command, facts: &Facts) -> Result<Gate, Error> {
+pub fn gate(
+    session: &Session,
+    command: &Command,
+    args: Args<'_>,
+    facts: &Facts,
+) -> Result<Gate, Refused> {
     if command.flags.has(Flags::PROTECTED) && !allowed(facts.debug, session.loopback) {
-        return Err(Error::DEBUG_OFF);
+        return Err(Error::DEBUG_OFF.into());
     }
-    if !session.authenticated && !command.flags.has(Flags::NO_AUTH) {
-        return Err(Error::NOAUTH);
+    if session.identity.standing() != Standing::Free {
+        let context = if session.queue.is_some() { Context::Multi } else { Context::TopLevel };
+        examine(session, command, args, context)?;
     }
     pubsub::allowed_to_subscribers(session, command)?;
     match &session.queue {
         None => Ok(Gate::Run),
-        Some(_) if command.flags.has(Flags::NO_MULTI) => Err(Error::NOT_IN_MULTI),
+        Some(_) if command.flags.has(Flags::NO_MULTI) => Err(Error::NOT_IN_MULTI.into()),
         Some(_) if command.flags.has(Flags::IN_MULTI) => Ok(Gate::Run),
-        Some(queue) if !fits(queue) => Err(Error::err("too many commands in one transaction")),
+        Some(queue) if !fits(queue) => {
+            Err(Error::err("too many commands in one transaction").into())
+        }
         Some(_) => Ok(Gate::Queue),
     }
+}
+
+/// Looks at a command of a session that may not do everything: a client's, one of its scripts, or
+/// one that has waited for keys while users may have changed.
+pub fn examine(
+    session: &Session,
+    command: &Command,
+    args: Args<'_>,
+    context: Context,
+) -> Result<(), Refused> {
+    if session.identity.is_stranger() {
+        return match command.flags.has(Flags::NO_AUTH) {
+            true => Ok(()),
+            false => Err(Error::NOAUTH.into()),
+        };
+    }
+    let Some(user) = session.identity.limited() else { return Ok(()) };
+    check::permit(user, command, args, context).map_err(Refused::Denied)?;
+    // As in Redis this is said when the command runs, not when it is queued.
+    if context != Context::Multi {
+        check::check_sort(user, command, args)?;
+    }
+    Ok(())
+}
+
+/// Looks at a transaction that is about to run, since the users may have changed since its commands
+/// were queued: what is not allowed any more answers with an error in its place. Within it AUTH and
+/// HELLO change who it is from there on.
+pub fn reexamined(
+    session: &Session,
+    facts: &Facts,
+    queue: Vec<Queued>,
+) -> (Vec<Queued>, Vec<Denial>) {
+    let (mut identity, mut denials) = (session.identity.clone(), Vec::new());
+    let mut look = |queued: Queued| {
+        let args = queued.args.args();
+        let verdict = match identity.limited() {
+            None => Ok(()),
+            Some(user) => match check::check(user, queued.command, args) {
+                Ok(()) => check::check_sort(user, queued.command, args),
+                Err(denied) => {
+                    let denial = check::permit(user, queued.command, args, Context::Multi);
+                    denials.extend(denial.err().map(|denial| *denial));
+                    Err(check::refusal_in_exec(denied))
+                }
+            },
+        };
+        if queued.command.flags.has(Flags::NO_AUTH)
+            && let Some(next) = connection::identity_after(facts, args)
+        {
+            identity = next;
+        }
+        match verdict {
+            Ok(()) => queued,
+            Err(error) => Queued { command: &REFUSED, args: error_words(&error) },
+        }
+    };
+    let queue = queue.into_iter().map(&mut look).collect();
+    (queue, denials)
+}
+
+/// Does a transaction have to be looked at before it runs?
+pub fn is_to_be_reexamined(session: &Session, queue: &[Queued]) -> bool {
+    session.identity.standing() != Standing::Free
+        || queue.iter().any(|queued| queued.command.flags.has(Flags::NO_AUTH))
+}
+
+/// Stands in a transaction for a command that is refused: its only argument is the error. It has no
+/// name, since it is in no table and is not counted.
+static REFUSED: Command = row("", 1, &[], refuse, docs("", "", ""));
+
+fn error_words(error: &Error) -> OwnedArgs {
+    let mut line = Vec::new();
+    error.write_to(&mut line);
+    OwnedArgs::of(&[&line])
+}
+
+fn refuse(shell: &mut Shell<'_>) -> Result<Ask, Error> {
+    Err(Error::Line(shell.args.at(0).to_vec()))
 }
 
 /// While writes are refused: does this command of an open transaction bring one, or EXEC carry one
@@ -217,7 +333,6 @@ mod tests {
     use crate::base::ids::{Db, ShardId};
     use crate::commands::kit::Kit;
     use crate::commands::table;
-    use crate::resp::args::OwnedArgs;
 
     fn watched(key: &str) -> Watched {
         Watched { db: Db(0), key: key.into(), shard: ShardId(0), version: 1 }
@@ -354,8 +469,10 @@ mod tests {
             let mut kit = Kit::new();
             kit.facts.debug = rule;
             kit.session.loopback = loopback;
-            let verdict = gate(&kit.session, &debug, &kit.facts);
-            assert_eq!(verdict, if open { Ok(Gate::Run) } else { Err(Error::DEBUG_OFF) });
+            let args = OwnedArgs::default();
+            let verdict = gate(&kit.session, &debug, args.args(), &kit.facts);
+            let closed = Err(Error::DEBUG_OFF.into());
+            assert_eq!(verdict, if open { Ok(Gate::Run) } else { closed });
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::users::UserLine;
 use crate::config::values::{
-    Access, BufferLimits, EvictionPolicy, Fsync, LogLevel, Recovery, SavePoint, Value,
+    Access, BufferLimits, EvictionPolicy, Fsync, LogLevel, NewChannels, Recovery, SavePoint, Value,
 };
 
 /// Declares `Config` and a blank one, which exists only until the table's defaults are applied.
@@ -13,13 +14,19 @@ macro_rules! config {
         #[derive(Clone, Debug, PartialEq)]
         pub struct Config {
             $($(#[$doc])* pub $name: $type,)+
+            /// Directives `user`.
+            pub users: Vec<UserLine>,
             /// Redis' directives that are kept for CONFIG GET and do nothing, by name.
             pub(crate) inert: BTreeMap<&'static str, Value>,
         }
 
         impl Config {
             pub(super) fn blank() -> Config {
-                Config { $($name: <$type>::default(),)+ inert: BTreeMap::new() }
+                Config {
+                    $($name: <$type>::default(),)+
+                    users: Vec::new(),
+                    inert: BTreeMap::new(),
+                }
             }
         }
     };
@@ -42,6 +49,12 @@ config! {
     maxclients: usize,
     /// The password of the default user; empty: none.
     requirepass: String,
+    /// The file of users; empty: none. Relative to `dir`.
+    aclfile: String,
+    /// Entries of the log of what users were denied.
+    acllog_max_len: usize,
+    /// The channels of a new user.
+    acl_pubsub_default: NewChannels,
 
     /// Numbered databases.
     databases: u16,

@@ -7,6 +7,7 @@ use crate::config::table::foreign::NOT_SETTINGS;
 use crate::config::table::row::{Setting, Standing};
 use crate::config::table::sections::{find, rows};
 use crate::config::text;
+use crate::config::users::UserLine;
 use crate::config::values::Value;
 
 /// How deep files may include files: a file that includes itself ends here.
@@ -115,6 +116,14 @@ impl Loading<'_> {
                 ("include", [path]) if depth < INCLUDE_DEPTH => {
                     let text = (self.read)(path).map_err(&fault)?;
                     self.source(&Source { name: path.clone(), text }, depth + 1)?;
+                }
+                ("user", words) => {
+                    let place = match source.name.as_str() {
+                        COMMAND_LINE => COMMAND_LINE.to_owned(),
+                        name => format!("{name}:{}", index + 1),
+                    };
+                    let line = UserLine::read(place, words, &self.config.users);
+                    self.config.users.push(line.map_err(|why| fault(why.to_owned()))?);
                 }
                 ("include", [_]) => return Err(fault("files include each other".to_owned())),
                 (name, words) => self.directive(name, words).map_err(fault)?,

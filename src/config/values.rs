@@ -153,6 +153,17 @@ words! {
 }
 
 words! {
+    /// Which channels a new user may use.
+    NewChannels {
+        /// All.
+        AllChannels = "allchannels",
+        /// None.
+        #[default]
+        ResetChannels = "resetchannels",
+    }
+}
+
+words! {
     /// Who may use a dangerous command.
     Access {
         /// Nobody.

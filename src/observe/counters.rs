@@ -5,6 +5,7 @@ use std::hash::BuildHasherDefault;
 
 use ahash::AHasher;
 
+use crate::observe::acl_log::Reason;
 use crate::observe::latency::Latency;
 
 /// Error codes that INFO errorstats tells apart; further ones are counted together, since the
@@ -49,6 +50,12 @@ pub struct Counters {
     pub error_replies: u64,
     /// AUTH with a wrong password.
     pub auth_denied: u64,
+    /// Commands that a user might not run.
+    pub commands_denied: u64,
+    /// Commands on keys that a user might not touch.
+    pub keys_denied: u64,
+    /// Commands about channels that a user might not use.
+    pub channels_denied: u64,
     /// Commands that another shard's core executed for a session of this core.
     pub commands_forwarded: u64,
     /// Transactions that had to lock more than one shard.
@@ -114,6 +121,16 @@ impl Counters {
         }
     }
 
+    /// Counts what a user was denied.
+    pub fn denied(&mut self, reason: Reason) {
+        *match reason {
+            Reason::Auth => &mut self.auth_denied,
+            Reason::Command => &mut self.commands_denied,
+            Reason::Key => &mut self.keys_denied,
+            Reason::Channel => &mut self.channels_denied,
+        } += 1;
+    }
+
     /// Counts one call that was refused before it ran.
     pub fn rejected(&mut self, command: &'static str) {
         self.commands.entry(command).or_default().rejected += 1;
@@ -153,6 +170,9 @@ impl Counters {
         self.clients_closed_for_buffers += other.clients_closed_for_buffers;
         self.error_replies += other.error_replies;
         self.auth_denied += other.auth_denied;
+        self.commands_denied += other.commands_denied;
+        self.keys_denied += other.keys_denied;
+        self.channels_denied += other.channels_denied;
         self.commands_forwarded += other.commands_forwarded;
         self.cross_shard_transactions += other.cross_shard_transactions;
         for (name, stats) in &other.commands {

@@ -1,5 +1,6 @@
 //! Every error text that a client can see, once.
 
+mod acl;
 mod hashes;
 mod hyperloglog;
 mod stream;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use mlua::{Function, Lua, MultiValue, Table, Value};
 
+use crate::commands::acl::user::User;
 use crate::limits::{SCRIPT_MEMORY_MAX, SCRIPTS_COMPILED_MAX};
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
@@ -210,6 +211,11 @@ impl Interpreter {
             table.raw_set(at + 1, self.lua.create_string(arg)?)?;
         }
         Ok(table)
+    }
+
+    /// What scripts do from now on is asked for by this user; nobody: by one who may do all.
+    pub fn speak_for(&self, user: Option<Arc<User>>) {
+        self.link.user.replace(user);
     }
 
     /// Lets a run go on until it stops.

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use mlua::ffi;
 use mlua::{Lua, LuaOptions, StdLib, Table, Value, lua_State};
 
+use crate::commands::acl::user::User;
 use crate::limits::{SCRIPT_PATTERN_MAX, SCRIPT_SLICE, SCRIPT_UNPACK_MAX};
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Proto;
@@ -41,6 +42,8 @@ pub struct Link {
     pub spoken: Rc<Cell<Proto>>,
     /// What the script has said by `redis.log`, by level.
     pub lines: Lines,
+    /// Who runs the script, if that user may not do everything.
+    pub user: Rc<RefCell<Option<Arc<User>>>>,
     /// Where the script that was resumed last has stopped.
     stop: Cell<Stop>,
 }
@@ -105,6 +108,7 @@ impl Link {
             watch: RefCell::default(),
             spoken: Rc::default(),
             lines: Rc::default(),
+            user: Rc::default(),
             stop: Cell::new(Stop::nowhere()),
         })
     }

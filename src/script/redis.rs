@@ -1,9 +1,13 @@
 //! The table `redis`, but for the calls of commands.
 
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mlua::{Function, Lua, MultiValue, Table, Value};
 
+use crate::commands::acl::check;
+use crate::commands::acl::user::User;
 use crate::commands::table as commands;
 use crate::limits::SCRIPT_LOG_LINES;
 use crate::observe::version::REDIS_VERSION;
@@ -33,7 +37,7 @@ pub fn table(lua: &Lua, link: &Link) -> mlua::Result<Table> {
     redis.set("replicate_commands", lua.create_function(|_, ()| Ok(true))?)?;
     redis.set("breakpoint", lua.create_function(|_, _: MultiValue| Ok(false))?)?;
     redis.set("debug", lua.create_function(|_, _: MultiValue| Ok(()))?)?;
-    redis.set("acl_check_cmd", lua.create_function(acl_check_cmd)?)?;
+    redis.set("acl_check_cmd", acl_check_cmd(lua, Rc::clone(&link.user))?)?;
     redis.set("log", log(lua, Rc::clone(&link.lines))?)?;
     let spoken = Rc::clone(&link.spoken);
     let setresp = lua.create_function(move |_, args: MultiValue| {
@@ -135,13 +139,25 @@ fn set_repl(_: &Lua, args: MultiValue) -> mlua::Result<()> {
     }
 }
 
-/// There is one user, who may do everything.
-fn acl_check_cmd(_: &Lua, args: MultiValue) -> mlua::Result<bool> {
+/// May the user who runs the script run a command?
+fn acl_check_cmd(lua: &Lua, user: Rc<RefCell<Option<Arc<User>>>>) -> mlua::Result<Function> {
+    lua.create_function(move |_, args: MultiValue| {
+        let command = command_of(&args)?;
+        let Ok(row) = commands::locate(command.args()) else {
+            return Err(refusal("Invalid command passed to redis.acl_check_cmd()"));
+        };
+        let allowed = |user: &Arc<User>| check::check(user, row, command.args()).is_ok();
+        Ok(user.borrow().as_ref().is_none_or(allowed))
+    })
+}
+
+/// The arguments of a call as those of a command.
+fn command_of(args: &MultiValue) -> mlua::Result<OwnedArgs> {
     if args.is_empty() {
         return Err(refusal("Please specify at least one argument for this redis lib call"));
     }
     let mut command = OwnedArgs::default();
-    for value in &args {
+    for value in args {
         let arg = match value {
             Value::Number(n) => Some(argument(*n).into_bytes()),
             value => bytes(value),
@@ -151,10 +167,7 @@ fn acl_check_cmd(_: &Lua, args: MultiValue) -> mlua::Result<bool> {
         };
         command.push(&arg);
     }
-    match commands::locate(command.args()) {
-        Ok(_) => Ok(true),
-        Err(_) => Err(refusal("Invalid command passed to redis.acl_check_cmd()")),
-    }
+    Ok(command)
 }
 
 fn log(lua: &Lua, lines: Lines) -> mlua::Result<Function> {

@@ -160,8 +160,10 @@ impl Connection {
 
     /// EXEC: the queue as one transaction, on one shard or over several.
     pub(in crate::server) async fn exec(&mut self, queue: Vec<Queued>, watched: Vec<Watched>) {
+        let queue = self.reexamined(queue);
         if self.core.shared.monitors.load(Ordering::Relaxed) > 0 {
-            queue.iter().for_each(|queued| self.monitor(queued.args.args()));
+            let runs = queue.iter().filter(|queued| !queued.command.name.is_empty());
+            runs.for_each(|queued| self.monitor(queued.args.args()));
             self.monitor(OwnedArgs::of(&[b"exec"]).args());
         }
         let proto = self.client.session.borrow().proto;

@@ -13,6 +13,7 @@ use crate::commands::client::{self, ClientFilter, KillForm};
 use crate::commands::object;
 use crate::commands::pubsub::Change;
 use crate::commands::session::{Ask, IfBusy, LastSnapshot, Shutdown, Watched};
+use crate::observe::acl_log::Context;
 use crate::observe::graph;
 use crate::observe::info::choose;
 use crate::observe::slowlog;
@@ -85,6 +86,16 @@ impl Connection {
                 let done = settings::rewrite(&self.core);
                 self.ok_or(done);
             }
+            Ask::WrongPassword { user, command } => {
+                self.wrong_password(user, command, Context::TopLevel);
+            }
+            ask @ (Ask::AclGenpass { .. }
+            | Ask::AclSetUser { .. }
+            | Ask::AclDelUser(_)
+            | Ask::AclLoad
+            | Ask::AclSave
+            | Ask::AclLog { .. }
+            | Ask::AclLogReset) => return self.answer_acl(ask).await,
             ask @ (Ask::Eval(_)
             | Ask::ScriptLoad(_)
             | Ask::ScriptExists(_)
@@ -278,7 +289,7 @@ impl Connection {
         options.save != LastSnapshot::No && self.is_busy(threshold)
     }
 
-    fn ok_or(&mut self, done: Result<(), Error>) {
+    pub(in crate::server) fn ok_or(&mut self, done: Result<(), Error>) {
         match done {
             Ok(()) => self.write(|reply| reply.ok()),
             Err(error) => self.error(&error),
@@ -348,6 +359,9 @@ impl Connection {
             Ask::Wait { .. } => return self.write(|reply| reply.integer(0)),
             Ask::BgSave(_) => Saving::BgSave(IfBusy::Schedule),
             Ask::BgRewriteAof => Saving::Rewrite,
+            Ask::WrongPassword { user, command } => {
+                return self.wrong_password(user, command, Context::Multi);
+            }
             ask => {
                 self.answer(ask).await;
                 return;

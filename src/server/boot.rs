@@ -19,7 +19,7 @@ use crate::server::mesh::{Port, mesh};
 use crate::server::recover::{self, Found};
 use crate::server::shared::{Settings, Shared};
 use crate::server::stream::{self, Net};
-use crate::server::{advance, aof, housekeeping, listen, load, offline, saver, shutdown};
+use crate::server::{advance, aof, housekeeping, listen, load, offline, saver, shutdown, users};
 
 /// Why the server did not start: one line for the operator.
 #[derive(Debug)]
@@ -54,6 +54,7 @@ pub fn run(
     raise_file_limit(&mut config);
     let listeners = listen::bind(&config)?;
     let directory = own_directory(&config)?;
+    let users = Arc::new(users::at_start(&config, &directory)?);
     let lock = DirectoryLock::take(&directory).map_err(|error| StartError(error.to_string()))?;
     let lock = Arc::new(lock);
     greet(&config, &cpus, &directory);
@@ -63,7 +64,7 @@ pub fn run(
     write_pid_file(&config)?;
     let shared = Arc::new(Shared::new(config.shards, found.run_hex(), config_file, clock::wall()));
     let found = Arc::new(found);
-    let settings = Settings::new(asked);
+    let settings = Settings::new(asked, users);
     let mut threads = Vec::new();
     let mut listeners = Some(listeners);
     for (port, cpu) in mesh::<Message>(config.shards).into_iter().zip(cpus.iter().cycle()) {

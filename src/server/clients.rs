@@ -9,6 +9,8 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use crate::base::time::Millis;
+use crate::commands::acl::identity::Fate;
+use crate::commands::acl::users::Users;
 use crate::commands::client::{ClientFilter, ClientLine, Unblock, Wire, line};
 use crate::commands::session::Session;
 use crate::config::values::BufferLimit;
@@ -29,6 +31,8 @@ pub struct Client {
     slow_since: Cell<Option<Millis>>,
     /// CLIENT UNBLOCK, while it waits.
     unblocked: Cell<Option<Unblock>>,
+    /// The users have changed while it waits: is its command still allowed?
+    doubted: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
 }
 
@@ -39,6 +43,15 @@ pub enum Heard<T> {
     Mail,
     /// What the future gave.
     Done(T),
+}
+
+/// What has come between a client and what it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// CLIENT UNBLOCK.
+    Unblocked(Unblock),
+    /// Other rules hold for its user.
+    Doubted,
 }
 
 impl Client {
@@ -99,6 +112,7 @@ impl Client {
     pub fn begin_block(&self) {
         if !std::mem::replace(&mut self.wire.borrow_mut().blocked, true) {
             self.unblocked.set(None);
+            self.doubted.set(false);
         }
     }
 
@@ -117,17 +131,33 @@ impl Client {
         blocked
     }
 
-    /// As `unless_mail`, or until it is unblocked.
+    /// As `unless_mail`, or until it is unblocked or doubted.
     pub async fn unless_unblocked<T>(
         &self,
         future: impl Future<Output = io::Result<T>>,
-    ) -> Result<io::Result<Heard<T>>, Unblock> {
+    ) -> Result<io::Result<Heard<T>>, Interrupt> {
         let mut future = pin!(self.unless_mail(future));
-        poll_fn(|context| match self.unblocked.take() {
-            Some(how) => Poll::Ready(Err(how)),
-            None => future.as_mut().poll(context).map(Ok),
+        poll_fn(|context| match (self.doubted.take(), self.unblocked.take()) {
+            (_, Some(how)) => Poll::Ready(Err(Interrupt::Unblocked(how))),
+            (true, None) => Poll::Ready(Err(Interrupt::Doubted)),
+            (false, None) => future.as_mut().poll(context).map(Ok),
         })
         .await
+    }
+
+    /// The users have changed: who this is, and whether it goes on.
+    fn take_users(&self, users: &Users) {
+        let mut session = self.session.borrow_mut();
+        let session = &mut *session;
+        let fate = session.identity.refresh(users, &session.subscriptions);
+        match fate {
+            Fate::Ends => self.end(),
+            Fate::Stays if self.wire.borrow().blocked => {
+                self.doubted.set(true);
+                self.wake();
+            }
+            Fate::Stays => {}
+        }
     }
 
     fn wake(&self) {
@@ -240,8 +270,16 @@ impl Clients {
     /// The lines of those that match.
     pub fn lines(&self, filter: &ClientFilter, now: Millis) -> Vec<ClientLine> {
         let open = self.open.borrow();
-        let matching = open.values().filter(|client| filter.matches(&client.session.borrow(), now));
+        let matching = open.values().filter(|client| {
+            // Who has been ended is gone, though its task may have to see it yet.
+            !client.killed.get() && filter.matches(&client.session.borrow(), now)
+        });
         matching.map(|client| line(&client.session.borrow(), &client.wire.borrow(), now)).collect()
+    }
+
+    /// The users have changed.
+    pub fn take_users(&self, users: &Users) {
+        self.open.borrow().values().for_each(|client| client.take_users(users));
     }
 
     /// How many watch keys.

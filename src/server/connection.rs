@@ -18,14 +18,14 @@ use crate::commands::session::{Ask, ReplyMode, Session, Shell};
 use crate::commands::spec::{Command, Flags, Run};
 use crate::commands::table;
 use crate::commands::tracking;
-use crate::commands::transaction::{self, Gate};
+use crate::commands::transaction::{self, Gate, Refused};
 use crate::limits::{BATCH_COMMANDS, BATCH_REPLY_BYTES};
 use crate::observe::counters::Outcome;
 use crate::resp::args::Args;
 use crate::resp::buffer::Buffer;
 use crate::resp::error::Error;
 use crate::resp::reply::Reply;
-use crate::resp::request::{Access, Limits, Parser, Step};
+use crate::resp::request::{Limits, Parser, Step};
 use crate::router::pipeline::Pipeline;
 use crate::router::plan::{Route, route};
 use crate::server::ask::Asked;
@@ -34,6 +34,7 @@ use crate::server::clients::{Client, Heard};
 use crate::server::core::{Core, Relief};
 use crate::server::log;
 use crate::server::meter::Last;
+use crate::server::settings::request_limits;
 use crate::server::shared::Settings;
 use crate::server::stream::Socket;
 use crate::server::tally::{self, Tally, Timing, Took};
@@ -93,7 +94,7 @@ pub async fn serve(core: Rc<Core>, client: Rc<Client>, mut socket: Socket) {
     let call = core.calls.open();
     let settings = core.settings.borrow().clone();
     let mut connection = Connection {
-        limits: limits(&settings, client.session.borrow().authenticated),
+        limits: request_limits(&settings, &client.session.borrow()),
         tally: Tally::new(core.clock.turn()),
         timing: Timing::of(&settings.config),
         waits: 0,
@@ -124,14 +125,6 @@ pub async fn serve(core: Rc<Core>, client: Rc<Client>, mut socket: Socket) {
     let watched = client.session.borrow_mut().end_transaction();
     connection.unwatch(watched).await;
     core.calls.close(call);
-}
-
-fn limits(settings: &Settings, authenticated: bool) -> Limits {
-    Limits {
-        bulk: settings.config.proto_max_bulk_len as usize,
-        query_buffer: settings.config.client_query_buffer_limit as usize,
-        access: if authenticated { Access::Open } else { Access::BeforeAuth },
-    }
 }
 
 impl Connection {
@@ -219,6 +212,7 @@ impl Connection {
             let args = parser.args(buffer);
             if self.core.shared.may_be_paused() {
                 self.wait_while_paused(args).await;
+                self.refresh();
             }
             let last = if buffer.is_last() { Last::Yes } else { Last::No };
             let pending = self.dispatch(args, last);
@@ -250,15 +244,15 @@ impl Connection {
         shard.counters.reads_processed += 1;
     }
 
-    /// Settings may have changed, and AUTH may have succeeded.
+    /// Settings or users may have changed, and AUTH may have succeeded.
     fn refresh(&mut self) {
         let current = self.core.settings.borrow();
-        let authenticated = self.client.session.borrow().authenticated;
-        let changed = !Arc::ptr_eq(&current.config, &self.settings.config);
-        if changed || (authenticated && self.limits.access == Access::BeforeAuth) {
+        let limits = request_limits(&current, &self.client.session.borrow());
+        let changed = !Arc::ptr_eq(&current.facts, &self.settings.facts);
+        if changed || limits.access != self.limits.access {
             self.settings = current.clone();
             self.timing = Timing::of(&self.settings.config);
-            self.limits = limits(&self.settings, authenticated);
+            self.limits = limits;
         }
         drop(current);
         self.full = self.core.relieve() == Relief::Full;
@@ -288,11 +282,14 @@ impl Connection {
     fn dispatch(&mut self, args: Args<'_>, last: Last) -> Pending {
         let command = match table::resolve(args) {
             Ok(command) => command,
-            Err(error) => return self.refuse(None, args, error),
+            Err(error) => {
+                let (row, error) = self.unresolved(args, error);
+                return self.refuse(row, args, error);
+            }
         };
         let mut session = self.client.session.borrow_mut();
         session.command = command.name;
-        let gate = transaction::gate(&session, command, &self.settings.facts);
+        let gate = transaction::gate(&session, command, args, &self.settings.facts);
         match gate.and_then(|gate| self.admit(&session, command).map(|()| gate)) {
             Ok(Gate::Run) => {}
             Ok(Gate::Queue) => {
@@ -300,8 +297,9 @@ impl Connection {
                 Reply::new(&mut self.pipeline.out, session.proto).simple("QUEUED");
                 return Pending::Nothing;
             }
-            Err(error) => {
+            Err(refused) => {
                 drop(session);
+                let error = self.denied(refused);
                 return self.refuse(Some(command), args, error);
             }
         }
@@ -341,22 +339,22 @@ impl Connection {
     }
 
     /// Is the server in a state to run or queue this command?
-    fn admit(&self, session: &Session, command: &Command) -> Result<(), Error> {
+    fn admit(&self, session: &Session, command: &Command) -> Result<(), Refused> {
         if self.core.shared.is_loading() && !command.flags.has(Flags::LOADING) {
-            return Err(Error::LOADING);
+            return Err(Error::LOADING.into());
         }
         if !command.flags.has(Flags::ALLOW_BUSY)
             && self.is_busy(self.settings.config.busy_reply_threshold)
         {
-            return Err(Error::BUSY);
+            return Err(Error::BUSY.into());
         }
         if self.full && transaction::needs_memory(session, command) {
-            return Err(Error::OOM);
+            return Err(Error::OOM.into());
         }
         if transaction::brings_write(session, command)
             && let Writes::Refused(error) = &self.core.shard.borrow().writes
         {
-            return Err(error.clone());
+            return Err(error.clone().into());
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::base::ids::ShardId;
+use crate::commands::acl::identity::Identity;
 use crate::commands::session::Session;
 use crate::config::Config;
 use crate::resp::error::Error;
@@ -151,12 +152,13 @@ fn adopt(core: &Rc<Core>, accepted: OwnedFd) {
 
 /// Why a connection is turned away, if it is.
 fn refusal(core: &Core, open: usize, socket: &Socket) -> Option<Error> {
-    let config = &core.settings.borrow().config;
+    let settings = core.settings.borrow();
+    let config = &settings.config;
     if open >= config.maxclients {
         return Some(Error::MAX_CLIENTS);
     }
     let remote = !is_loopback(&socket.peer());
-    let open_door = config.protected_mode && config.requirepass.is_empty();
+    let open_door = config.protected_mode && settings.facts.users.default_user().login.open;
     (remote && open_door).then_some(Error::PROTECTED)
 }
 
@@ -175,7 +177,7 @@ fn introduce(core: &Core, socket: &Socket) -> Rc<Client> {
     let now = core.clock.now();
     let session = Session {
         id: core.shared.client_id(),
-        authenticated: core.settings.borrow().config.requirepass.is_empty(),
+        identity: Identity::new(&core.settings.borrow().facts.users),
         peer: socket.peer(),
         local: socket.local(),
         loopback: is_loopback(&socket.peer()),

@@ -52,5 +52,6 @@ pub mod spread;
 pub mod stream;
 pub mod tally;
 pub mod transact;
+pub mod users;
 pub mod verify;
 pub mod waiting;

@@ -6,11 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::base::ids::{Db, ShardId};
+use crate::commands::acl::identity::Standing;
 use crate::commands::order::Item;
 use crate::commands::script::{Eval, May, Rights, allowed};
 use crate::commands::session::{Ask, Queued, Watched};
 use crate::commands::spec::{Command, Flags, Run};
 use crate::commands::table;
+use crate::commands::transaction::{self, Refused};
+use crate::observe::acl_log::Context;
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
 use crate::resp::reply::{Proto, Reply, is_error};
@@ -159,8 +162,13 @@ impl Connection {
             match self.resume(&mut run, reply.take()) {
                 Step::Call(args, spoken) => {
                     running.called();
-                    reply = Some(match allowed(args.args(), &rights) {
-                        Err(error) => self.rejected(&error, args.args()),
+                    let row = allowed(args.args(), &rights).map_err(Refused::from);
+                    let row = row.and_then(|row| self.may_call(row, args.args()));
+                    reply = Some(match row {
+                        Err(refused) => {
+                            let error = self.denied(refused);
+                            self.rejected(&error, args.args())
+                        }
                         Ok(row) => {
                             rights.wrote |= note_write(row, &running, ground);
                             self.call_from_script(ground, (row, args), &mut db, spoken).await
@@ -185,7 +193,9 @@ impl Connection {
     }
 
     fn resume(&self, run: &mut Machine, reply: Option<Vec<u8>>) -> Step {
+        let user = self.client.session.borrow().identity.limited().cloned();
         let resumed = self.lua(|lua| {
+            lua.speak_for(user);
             let input = reply.as_deref().map_or(Input::Go, Input::Reply);
             (lua.resume(run, input), lua.take_lines())
         });
@@ -209,6 +219,15 @@ impl Connection {
     fn ended(&self, reply: Vec<u8>) -> Vec<u8> {
         self.core.scripting.ran(self.core.id, &self.core.shared.scripts);
         reply
+    }
+
+    /// The user of the session has to be allowed what its script calls.
+    fn may_call(&self, row: &'static Command, args: Args<'_>) -> Result<&'static Command, Refused> {
+        let session = self.client.session.borrow();
+        match session.identity.standing() {
+            Standing::Free => Ok(row),
+            _ => transaction::examine(&session, row, args, Context::Script).map(|()| row),
+        }
     }
 
     /// A command that a script may not call.

@@ -1,10 +1,12 @@
 //! Puts changed settings in force on all cores: CONFIG SET and CONFIG REWRITE.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::base::ids::ShardId;
 use crate::commands::admin::Saving;
 use crate::commands::events::Classes;
+use crate::commands::session::Session;
 use crate::config::Config;
 use crate::config::runtime::SetRefused;
 use crate::config::values::{EvictionPolicy, Fsync};
@@ -12,12 +14,14 @@ use crate::keyspace::evict::{Among, By, Eviction};
 use crate::keyspace::keyspace::{Policy, StringLimits};
 use crate::limits::STRING_MAX;
 use crate::resp::error::Error;
+use crate::resp::request::{self, Access};
 use crate::server::aof;
 use crate::server::checkpoint;
 use crate::server::core::Core;
 use crate::server::log;
 use crate::server::saver;
 use crate::server::shared::Settings;
+use crate::server::users;
 use crate::shard::gate::Promise;
 use crate::types::hash::Limits;
 use crate::types::set::SetLimits;
@@ -53,6 +57,9 @@ pub async fn set(core: &Rc<Core>, pairs: &[(String, Vec<u8>)]) -> Result<(), Err
             return Err(error);
         }
     }
+    if new.requirepass != old.requirepass {
+        users::set_password(core, new.requirepass.as_bytes()).await;
+    }
     Ok(())
 }
 
@@ -61,9 +68,10 @@ fn refusal(refused: &SetRefused) -> Error {
 }
 
 async fn put_in_force(core: &Rc<Core>, config: &Config) {
-    let settings = Settings::new(config.clone());
+    let config = config.clone();
     core.on_all(move |core| {
-        *core.settings.borrow_mut() = settings.clone();
+        let users = Arc::clone(&core.settings.borrow().facts.users);
+        *core.settings.borrow_mut() = Settings::new(config.clone(), users);
         apply(core);
     })
     .await;
@@ -152,6 +160,18 @@ pub fn eviction(config: &Config) -> Option<Eviction> {
     Some(Eviction { among, by, samples: config.maxmemory_samples as usize })
 }
 
+/// How large a request may be, by who sends it.
+pub fn request_limits(settings: &Settings, session: &Session) -> request::Limits {
+    request::Limits {
+        bulk: settings.config.proto_max_bulk_len as usize,
+        query_buffer: settings.config.client_query_buffer_limit as usize,
+        access: match session.identity.is_stranger() {
+            true => Access::BeforeAuth,
+            false => Access::Open,
+        },
+    }
+}
+
 /// CONFIG REWRITE.
 pub fn rewrite(core: &Core) -> Result<(), Error> {
     let Some(path) = &core.shared.config_file else {
@@ -162,7 +182,9 @@ pub fn rewrite(core: &Core) -> Result<(), Error> {
         Error::Text(format!("ERR Rewriting config file: {error}").into())
     };
     let old = std::fs::read_to_string(path).map_err(failed)?;
-    let new = core.settings.borrow().config.rewrite(&old);
+    let settings = core.settings.borrow().clone();
+    let config = Config { users: users::directives(&settings)?, ..Config::clone(&settings.config) };
+    let new = config.rewrite(&old);
     // Beside the file first, then over it: a crash leaves one of the two whole.
     let beside = path.with_extension("rewrite");
     std::fs::write(&beside, new).map_err(failed)?;

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::base::ids::{Epoch, ShardId, TxId};
 use crate::base::time::Millis;
+use crate::commands::acl::users::Users;
 use crate::commands::client::Paused;
 use crate::commands::session::Facts;
 use crate::config::Config;
+use crate::observe::acl_log::AclLog;
 use crate::persist::recovery::Replay;
 use crate::resp::error::Error;
 use crate::server::epochs::Epochs;
@@ -23,7 +25,7 @@ use crate::shard::upkeep::Supply;
 pub struct Settings {
     /// All of them.
     pub config: Arc<Config>,
-    /// What session commands read.
+    /// What session commands read, the users among it.
     pub facts: Arc<Facts>,
 }
 
@@ -70,6 +72,8 @@ pub struct Shared {
     next_client: AtomicU64,
     next_tx: AtomicU64,
     fault: Mutex<String>,
+    /// What users were denied lately.
+    denials: Mutex<AclLog>,
 }
 
 /// Progress of loading, counted by all cores.
@@ -108,10 +112,16 @@ impl Loaded {
 }
 
 impl Settings {
-    /// The settings of a configuration.
-    pub fn new(config: Config) -> Settings {
-        let facts = Facts::of(&config);
+    /// The settings of a configuration, with these users.
+    pub fn new(config: Config, users: Arc<Users>) -> Settings {
+        let facts = Facts::of(&config, users);
         Settings { config: Arc::new(config), facts: Arc::new(facts) }
+    }
+
+    /// The same settings with other users.
+    pub fn with_users(&self, users: Arc<Users>) -> Settings {
+        let facts = Facts { users, ..Facts::clone(&self.facts) };
+        Settings { config: Arc::clone(&self.config), facts: Arc::new(facts) }
     }
 }
 
@@ -144,6 +154,7 @@ impl Shared {
             next_client: AtomicU64::new(1),
             next_tx: AtomicU64::new(now.0 << 20),
             fault: Mutex::default(),
+            denials: Mutex::default(),
         }
     }
 
@@ -290,6 +301,11 @@ impl Shared {
     pub fn durable_epoch(&self) -> Epoch {
         let least = self.durable.iter().map(|epoch| epoch.load(Ordering::Acquire)).min();
         Epoch(least.unwrap_or_default())
+    }
+
+    /// What users were denied lately.
+    pub fn denials(&self) -> MutexGuard<'_, AclLog> {
+        self.denials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What clients are told while the log is broken.

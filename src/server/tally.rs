@@ -144,6 +144,10 @@ pub fn count_waited(
     end: Outcome,
     timing: &Timing,
 ) -> Option<Took> {
+    // What EXEC has refused did not run.
+    if command.name.is_empty() {
+        return None;
+    }
     counters.ran(command.name, 1, nanos, end, timing.tracking);
     (nanos >= timing.notable).then_some(Took { command, nanos })
 }

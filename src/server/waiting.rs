@@ -15,7 +15,9 @@ use crate::commands::blocking::Patience;
 use crate::commands::client::{self, Paused, Unblock};
 use crate::commands::order::{Item, Response, Waiter};
 use crate::commands::table;
+use crate::commands::transaction::{Refused, examine};
 use crate::limits::READ_BUFFER_KEEP;
+use crate::observe::acl_log::Context;
 use crate::observe::counters::Outcome;
 use crate::resp::args::Args;
 use crate::resp::buffer::Buffer;
@@ -24,7 +26,7 @@ use crate::resp::reply::Reply;
 use crate::router::plan::Route;
 use crate::router::waiting::{Action, End, Event, Visit, Waiting, Why};
 use crate::server::calls::{Arrival, Word};
-use crate::server::clients::Heard;
+use crate::server::clients::{Heard, Interrupt};
 use crate::server::connection::Connection;
 use crate::server::core::Core;
 use crate::server::stream::Socket;
@@ -37,6 +39,14 @@ enum Woken {
     Gone(io::Error),
     Mail,
     Unblocked(Unblock),
+    Doubted(Refused),
+}
+
+/// Why a client stopped waiting, if it was not for a key or its time.
+enum Left {
+    Not,
+    Gone(io::Error),
+    Refused(Refused),
 }
 
 impl Connection {
@@ -53,14 +63,22 @@ impl Connection {
         let kind = (proto, self.tracker);
         let mut waiting = Waiting::new(who, item.clone(), kind, self.core.shards);
         let start = self.pipeline.out.len();
-        let (end, gone) = self.sit(socket, buffer, &mut waiting, patience).await;
+        let (end, left) = self.sit((socket, buffer), &item, &mut waiting, patience).await;
         self.client.end_block();
         self.core.clock.start_turn();
-        match end {
-            End::Reply(reply) => self.pipeline.out.extend_from_slice(&reply),
-            End::GaveUp(Why::Unblocked) => self.error(&Error::UNBLOCKED),
-            End::GaveUp(_) if gone.is_some() => {}
-            End::GaveUp(_) => {
+        match (end, &left) {
+            (End::Reply(reply), _) => self.pipeline.out.extend_from_slice(&reply),
+            (End::GaveUp(Why::Unblocked), _) => self.error(&Error::UNBLOCKED),
+            (End::GaveUp(_), Left::Gone(_)) => {}
+            (End::GaveUp(_), Left::Refused(refused)) => {
+                let error = self.denied(refused.clone());
+                self.core.shard.borrow_mut().counters.rejected(item.command.name);
+                self.error(&error);
+                self.hide(start);
+                self.resume_tally();
+                return Ok(());
+            }
+            (End::GaveUp(_), Left::Not) => {
                 let mut reply = Reply::new(&mut self.pipeline.out, proto);
                 match item.command.name {
                     "brpoplpush" | "blmove" => reply.null(),
@@ -71,34 +89,27 @@ impl Connection {
         self.count_blocked(&item, start);
         self.hide(start);
         self.resume_tally();
-        match gone {
-            Some(error) => Err(error),
-            None => Ok(()),
+        match left {
+            Left::Gone(error) => Err(error),
+            Left::Not | Left::Refused(_) => Ok(()),
         }
     }
 
-    /// How it ended, and why the connection is to be closed, if it is.
+    /// How it ended, and why it was given up, if the client did not want to.
     async fn sit(
         &mut self,
-        socket: &mut Socket,
-        buffer: &mut Buffer,
+        (socket, buffer): (&mut Socket, &mut Buffer),
+        item: &Item,
         waiting: &mut Waiting,
         patience: Patience,
-    ) -> (End, Option<io::Error>) {
-        let mut timer = pin!(async move {
-            match patience {
-                Patience::Endless => pending().await,
-                Patience::Millis(millis) => {
-                    glommio::timer::sleep(Duration::from_millis(millis)).await;
-                }
-            }
-        });
-        let (mut late, mut gone) = (false, None);
+    ) -> (End, Left) {
+        let mut timer = pin!(run_out(patience));
+        let (mut late, mut left) = (false, Left::Not);
         let mut actions: VecDeque<Action> = waiting.start().into();
         loop {
             while let Some(action) = actions.pop_front() {
                 match action {
-                    Action::Done(end) => return (end, gone),
+                    Action::Done(end) => return (end, left),
                     Action::Try(item) => {
                         let reply = self.try_whole(item).await;
                         actions.extend(waiting.on(Event::Tried(reply)));
@@ -117,7 +128,7 @@ impl Connection {
                 }
                 Woken::Late
             };
-            let client = self.hear(socket, buffer, gone.as_ref());
+            let client = self.hear((socket, buffer), item, &left);
             let event = match or(arrival, or(clock, client)).await {
                 Woken::Arrival(arrival) => heard(&self.core, arrival),
                 Woken::Late => {
@@ -126,8 +137,12 @@ impl Connection {
                 }
                 Woken::Unblocked(Unblock::Timeout) => Event::GivesUp(Why::Late),
                 Woken::Unblocked(Unblock::Error) => Event::GivesUp(Why::Unblocked),
+                Woken::Doubted(refused) => {
+                    left = Left::Refused(refused);
+                    Event::GivesUp(Why::Gone)
+                }
                 Woken::Gone(error) => {
-                    gone = Some(error);
+                    left = Left::Gone(error);
                     Event::GivesUp(Why::Gone)
                 }
                 Woken::Read(read) => {
@@ -137,7 +152,7 @@ impl Connection {
                 Woken::Mail => match self.post_out(socket).await {
                     Ok(()) => continue,
                     Err(error) => {
-                        gone = Some(error);
+                        left = Left::Gone(error);
                         Event::GivesUp(Why::Gone)
                     }
                 },
@@ -150,25 +165,35 @@ impl Connection {
     /// its end is seen, unless the client sends very much.
     async fn hear(
         &self,
-        socket: &mut Socket,
-        buffer: &mut Buffer,
-        gone: Option<&io::Error>,
+        (socket, buffer): (&mut Socket, &mut Buffer),
+        item: &Item,
+        left: &Left,
     ) -> Woken {
-        if gone.is_some() {
+        if !matches!(left, Left::Not) {
             return pending().await;
         }
-        let read = async {
-            match buffer.pending() < READ_BUFFER_KEEP {
-                true => socket.read(buffer).await,
-                false => pending().await,
-            }
-        };
-        match self.client.unless_unblocked(read).await {
-            Ok(Ok(Heard::Done(0))) => Woken::Gone(io::ErrorKind::UnexpectedEof.into()),
-            Ok(Ok(Heard::Done(read))) => Woken::Read(read),
-            Ok(Ok(Heard::Mail)) => Woken::Mail,
-            Ok(Err(error)) => Woken::Gone(error),
-            Err(how) => Woken::Unblocked(how),
+        loop {
+            let read = async {
+                match buffer.pending() < READ_BUFFER_KEEP {
+                    true => socket.read(buffer).await,
+                    false => pending().await,
+                }
+            };
+            return match self.client.unless_unblocked(read).await {
+                Ok(Ok(Heard::Done(0))) => Woken::Gone(io::ErrorKind::UnexpectedEof.into()),
+                Ok(Ok(Heard::Done(read))) => Woken::Read(read),
+                Ok(Ok(Heard::Mail)) => Woken::Mail,
+                Ok(Err(error)) => Woken::Gone(error),
+                Err(Interrupt::Unblocked(how)) => Woken::Unblocked(how),
+                Err(Interrupt::Doubted) => {
+                    let session = self.client.session.borrow();
+                    let args = item.args.args();
+                    match examine(&session, item.command, args, Context::TopLevel) {
+                        Ok(()) => continue,
+                        Err(refused) => Woken::Doubted(refused),
+                    }
+                }
+            };
         }
     }
 
@@ -253,6 +278,15 @@ impl Connection {
             self.collect().await;
             glommio::timer::sleep(Duration::from_millis(1)).await;
             self.resume_tally();
+        }
+    }
+}
+
+async fn run_out(patience: Patience) {
+    match patience {
+        Patience::Endless => pending().await,
+        Patience::Millis(millis) => {
+            glommio::timer::sleep(Duration::from_millis(millis)).await;
         }
     }
 }

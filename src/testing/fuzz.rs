@@ -148,4 +148,6 @@ fn unescaped(line: &str) -> Vec<u8> {
 }
 
 #[cfg(test)]
+mod acl;
+#[cfg(test)]
 mod tests;

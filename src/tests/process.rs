@@ -1,5 +1,7 @@
 //! The real binary over TCP: starting and stopping, hostile clients, many shards as one database.
 
+#[path = "process/acl.rs"]
+mod acl;
 #[path = "process/admin.rs"]
 mod admin;
 #[path = "process/backup.rs"]

@@ -40,13 +40,16 @@ const UNITS: &[(&str, usize)] = &[
     ("unit/multi", 40),
     ("unit/protocol", 24),
     ("unit/info-command", 2),
-    ("unit/other", 17),
+    ("unit/other", 18),
     ("unit/introspection", 20),
     ("unit/introspection-2", 35),
     ("unit/slowlog", 12),
     ("unit/quit", 2),
     ("unit/latency-monitor", 12),
-    ("unit/scripting", 139),
+    ("unit/scripting", 140),
+    ("unit/acl", 72),
+    ("unit/acl-v2", 29),
+    ("unit/auth", 9),
 ];
 
 /// Tests that take long, and those that are about replication.
@@ -177,6 +180,36 @@ fn without_functions(tree: &Path, name: &str) -> String {
     copy
 }
 
+/// Units that Redis does not run against a server that is there already, though most of their tests
+/// need no other: up to the words at which those begin that do.
+const OWN_SERVER: &[(&str, &str)] = &[
+    ("unit/acl", "set server_path [tmpdir \"server.acl\"]"),
+    ("unit/acl-v2", "set server_path [tmpdir \"selectors.acl\"]"),
+    ("unit/auth", "    start_server {tags {\"masterauth\"}} {"),
+];
+
+/// A copy of such a unit that runs here: without the tag that forbids it, without MIGRATE and
+/// FCALL_RO, and with a connection that is made when the password is there. The unit to run.
+fn for_this_server(tree: &Path, name: &str) -> String {
+    let Some((_, end)) = OWN_SERVER.iter().find(|(unit, _)| *unit == name) else {
+        return without_functions(tree, name);
+    };
+    let unit = fs::read_to_string(tree.join(format!("tests/{name}.tcl"))).expect("the unit");
+    let (unit, _) = unit.split_once(end).expect("the unit has changed");
+    let locked = "overrides {requirepass foobar}} {\n";
+    let later = "overrides {requirepass foobar}} {\n    set ::singledb 1\n    reconnect\n";
+    let unit = unit.replace(" external:skip", "").replace(locked, later);
+    let absent = |line: &&str| line.contains("MIGRATE") || line.contains("FCALL_RO \"\"");
+    let mut text: String =
+        unit.lines().filter(|line| !absent(line)).map(|line| line.to_owned() + "\n").collect();
+    if end.starts_with(' ') {
+        text.push_str("}\n");
+    }
+    let copy = format!("{name}-here");
+    fs::write(tree.join(format!("tests/{copy}.tcl")), text).expect("a copy");
+    copy
+}
+
 /// Runs one unit on a server of its own; what went wrong.
 fn unit(tree: &Path, name: &str, least: usize) -> Result<usize, String> {
     // Redis 7.0 does not pack sets of text, and its tests say so.
@@ -186,7 +219,7 @@ fn unit(tree: &Path, name: &str, least: usize) -> Result<usize, String> {
     let skips = launch.home().join("skips");
     fs::write(&skips, skipped(name)).expect("a file");
     let mut suite = Command::new("timeout");
-    let single = without_functions(tree, name);
+    let single = for_this_server(tree, name);
     suite.args(["600", "tclsh", "tests/test_helper.tcl", "--host", "127.0.0.1", "--port"]);
     suite.arg(server.port().to_string());
     suite.args(["--single", &single, "--tags", TAGS, "--skipfile"]);

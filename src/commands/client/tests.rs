@@ -50,7 +50,7 @@ fn answers_are_those_of_redis() {
         client list type normal foo -> -ERR syntax error
         client kill foo bar -> -ERR syntax error
         client kill id -> ClientKill { filter: ClientFilter { ids: [], peer: Some([105, 100]), \
-            local: None, kind: None, except: None, min_age: None }, form: Address }
+            local: None, kind: None, user: None, except: None, min_age: None }, form: Address }
         client kill id 0 -> -ERR client-id should be greater than 0
         client kill id x -> -ERR client-id should be greater than 0
         client kill type x -> -ERR Unknown client type 'x'

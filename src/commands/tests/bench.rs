@@ -1,8 +1,11 @@
 //! One keyspace, and what a shard does around a command: find the row, run it, log the effect.
 
+use std::sync::Arc;
+
 use crate::base::ids::{Db, Lsn};
 use crate::base::prng::Prng;
 use crate::base::time::Millis;
+use crate::commands::acl::users::Users;
 use crate::commands::call::{Call, Effect};
 use crate::commands::scan::every_key;
 use crate::commands::session::{Facts, Session, Shell};
@@ -19,6 +22,7 @@ pub struct Bench {
     pub keys: Keyspace,
     pub now: Millis,
     pub session: Session,
+    facts: Facts,
     /// What was logged: expired keys as DEL, then the effects.
     pub log: Vec<(Db, OwnedArgs)>,
     prng: Prng,
@@ -30,7 +34,8 @@ impl Bench {
         Bench {
             keys: Keyspace::new(Settings::default()),
             now: Millis(1_000_000),
-            session: Session { authenticated: true, ..Session::default() },
+            session: Session::default(),
+            facts: Facts::of(&Config::default(), Arc::new(Users::new(b""))),
             log: Vec::new(),
             prng: Prng::new(seed),
             lsn: Lsn(0),
@@ -44,17 +49,14 @@ impl Bench {
         let result = match table::resolve(args) {
             Ok(row) => match row.run {
                 Run::Keys(_) => self.run_keys(args, &mut out),
-                Run::Session(run) => {
-                    let facts = Facts::of(&Config::default());
-                    run(&mut Shell {
-                        session: &mut self.session,
-                        args,
-                        reply: Reply::new(&mut out, proto),
-                        now: self.now,
-                        facts: &facts,
-                    })
-                    .map(|_| ())
-                }
+                Run::Session(run) => run(&mut Shell {
+                    session: &mut self.session,
+                    args,
+                    reply: Reply::new(&mut out, proto),
+                    now: self.now,
+                    facts: &self.facts,
+                })
+                .map(|_| ()),
                 Run::Container => Ok(()),
             },
             Err(error) => Err(error),

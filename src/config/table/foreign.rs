@@ -25,7 +25,6 @@ const TRUSTED: &str = "what is restored or loaded is always checked";
 const NO_REPLICAS: &str = "there are no replicas yet";
 const NO_CLUSTER: &str = "there is no cluster mode yet";
 const NO_TLS: &str = "TLS is not supported yet";
-const NO_ACL: &str = "there are no users but the default one yet";
 const NO_SYSLOG: &str = "there is no output to syslog; pipe standard output into logger(1)";
 const NO_SOCKET: &str = "unix sockets are not supported yet";
 const NO_DAEMON: &str = "the server stays in the foreground: use a service manager, or `&`";
@@ -43,10 +42,6 @@ const fn live(name: &'static str, kind: crate::config::kind::Kind, d: &'static s
 
 /// The rows, in alphabetical order.
 pub const FOREIGN: &[Setting] = &[
-    live("acl-pubsub-default", OneOf(&["allchannels", "resetchannels"]), "resetchannels")
-        .inert(NO_ACL),
-    at_start("aclfile", Text, "\"\"").only(NO_ACL),
-    live("acllog-max-len", Number(0, ANY), "128").inert(NO_ACL),
     live("active-defrag-cycle-max", Number(1, 99), "25").inert(ALLOCATOR),
     live("active-defrag-cycle-min", Number(1, 99), "1").inert(ALLOCATOR),
     live("active-defrag-ignore-bytes", Memory(1, ANY), "100mb").inert(ALLOCATOR),
@@ -201,5 +196,5 @@ pub const NOT_SETTINGS: &[(&str, Standing)] = &[
     ("lua-replicate-commands", Standing::Inert("Redis itself ignores it")),
     ("loadmodule", Standing::Only(NO_MODULES)),
     ("rename-command", Standing::Only("commands cannot be renamed")),
-    ("user", Standing::Only(NO_ACL)),
+    ("user", Standing::Works),
 ];

@@ -5,7 +5,7 @@ use crate::config::kind::Kind::{
 };
 use crate::config::table::foreign::FOREIGN;
 use crate::config::table::row::{Setting, at};
-use crate::config::values::{Access, EvictionPolicy, Fsync, LogLevel, Recovery};
+use crate::config::values::{Access, EvictionPolicy, Fsync, LogLevel, NewChannels, Recovery};
 
 /// Settings of one subject.
 #[derive(Debug)]
@@ -67,6 +67,18 @@ const NETWORK: &[Setting] = &[
     Setting::new("requirepass", Text, "\"\"")
         .live()
         .is(at!(requirepass), "Password of the default user. Empty: none is needed."),
+    Setting::new("aclfile", Text, "\"\"").is(
+        at!(aclfile),
+        "File of users, relative to dir, which ACL LOAD reads and ACL SAVE writes. Empty: none; \
+         users are then directives of this file, `user <name> <rules>`.",
+    ),
+    Setting::new("acllog-max-len", Number(0, ANY), "128").live().is(
+        at!(acllog_max_len),
+        "Entries of ACL LOG, which shows what users were denied. 0: none.",
+    ),
+    Setting::new("acl-pubsub-default", OneOf(NewChannels::WORDS), "resetchannels")
+        .live()
+        .is(at!(acl_pubsub_default), "The channels that a new user may use: all, or none."),
 ];
 
 const GENERAL: &[Setting] = &[

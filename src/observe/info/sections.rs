@@ -193,11 +193,9 @@ pub(super) fn stats(facts: &Facts, out: &mut Lines) {
     out.line("client_output_buffer_limit_disconnections", counted.clients_closed_for_buffers);
     out.constants(&[("reply_buffer_shrinks", "0"), ("reply_buffer_expands", "0")]);
     out.line("acl_access_denied_auth", counted.auth_denied);
-    out.constants(&[
-        ("acl_access_denied_cmd", "0"),
-        ("acl_access_denied_key", "0"),
-        ("acl_access_denied_channel", "0"),
-    ]);
+    out.line("acl_access_denied_cmd", counted.commands_denied);
+    out.line("acl_access_denied_key", counted.keys_denied);
+    out.line("acl_access_denied_channel", counted.channels_denied);
     out.line("commands_forwarded", counted.commands_forwarded);
     out.line("cross_shard_transactions", counted.cross_shard_transactions);
 }

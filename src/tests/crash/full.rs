@@ -20,9 +20,9 @@ const SIZE: usize = 16 << 10;
 /// (200 MB on a fast machine) and for another copy of it, which a start may have to make.
 const ROOMY: u32 = 1500;
 
-/// Between two writes of a writer: 3 of them fill 16 MB at once, and what a sync has to give up stays
-/// small. (Without it 350 MB were in the page cache before the first sync, which took longer to
-/// fail than the writers waited for their replies.)
+/// Between two writes of a writer: 3 of them fill 16 MB at once, and what a sync has to give up
+/// stays small. (Without it 350 MB were in the page cache before the first sync, which took longer
+/// to fail than the writers waited for their replies.)
 const PACE: Duration = Duration::from_micros(500);
 
 /// How long healing may take once there is space.
