@@ -1,11 +1,11 @@
-//! Parts of Redis that are not here: cluster, replicas, modules, functions, ACL users. What can be
+//! Parts of Redis that are not here: cluster, replicas, modules, ACL users. What can be
 //! answered about them truly is answered, so that clients and Redis' own tests go on.
 
 use std::borrow::Cow;
 
 use crate::commands::command;
 use crate::commands::hints::{CATEGORIES, in_category};
-use crate::commands::parse::{self, choice};
+use crate::commands::parse;
 use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
 use crate::observe::version::REDIS_VERSION;
@@ -17,7 +17,6 @@ pub const ROWS: &[Command] = &[
     Command::container("acl", &[], ACL, docs("server", "6.0.0", "Users and what they may do.")),
     row("asking", 1, &[Flags::FAST], no_cluster, docs("cluster", "3.0.0", "Refused: no cluster.")),
     row("cluster", -2, &[], no_cluster, docs("cluster", "3.0.0", "Refused likewise.")),
-    Command::container("function", &[], FUNCTION, docs("scripting", "7.0.0", "There are none.")),
     row("lolwut", -1, LOLWUT, lolwut, docs("server", "5.0.0", "Draws something.")),
     Command::container("module", &[], MODULE, docs("server", "4.0.0", "There are none.")),
     row("readonly", 1, FAST, no_cluster, docs("cluster", "3.0.0", "Refused: no cluster.")),
@@ -32,12 +31,6 @@ const ACL: &[Command] = &[
     row("acl|help", 2, HELP, command::help, docs("server", "6.0.0", "Prints this help.")),
     row("acl|users", 2, ADMIN, acl_users, docs("server", "6.0.0", "Names of users: default.")),
     row("acl|whoami", 2, ANY, acl_whoami, docs("server", "6.0.0", "This connection's user.")),
-];
-
-const FUNCTION: &[Command] = &[
-    row("function|flush", -2, NOSCRIPT, flush, docs("scripting", "7.0.0", "Deletes them all.")),
-    row("function|help", 2, HELP, command::help, docs("scripting", "7.0.0", "Prints this help.")),
-    row("function|list", -2, NOSCRIPT, nothing, docs("scripting", "7.0.0", "Those there are.")),
 ];
 
 const MODULE: &[Command] = &[
@@ -70,16 +63,6 @@ fn no_cluster(_shell: &mut Shell<'_>) -> Result<Ask, Error> {
 
 fn nothing(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     shell.reply.array(0);
-    Ok(Ask::Nothing)
-}
-
-fn flush(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    let mode = shell.args.get(2);
-    let known = mode.is_none_or(|word| choice(word, &[("sync", ()), ("async", ())]).is_some());
-    if !known || shell.args.len() > 3 {
-        return Err(Error::err("FUNCTION FLUSH only supports SYNC|ASYNC option"));
-    }
-    shell.reply.ok();
     Ok(Ask::Nothing)
 }
 
@@ -219,10 +202,6 @@ mod tests {
             waitaof 2 0 0 -> -ERR value is out of range, value must between 0 and 1
             waitaof 1 -1 0 -> -ERR value is out of range, must be positive
             waitaof 1 0 -1 -> -ERR timeout is negative
-            function flush -> +OK
-            function flush async -> +OK
-            function flush foo -> -ERR FUNCTION FLUSH only supports SYNC|ASYNC option
-            function list -> *0
             module list -> *0
             acl whoami -> $7 default
             acl users -> *1 $7 default

@@ -2,7 +2,6 @@
 
 use crate::base::time::Millis;
 use crate::commands::session::{Ask, Facts, Session, Shell};
-use crate::commands::spec::Run;
 use crate::commands::table;
 use crate::commands::transaction::{self, Gate};
 use crate::config::Config;
@@ -52,7 +51,7 @@ impl Kit {
                 Ask::Nothing
             }
             Ok((command, Gate::Run)) => {
-                let Run::Session(run) = command.run else {
+                let Some(run) = command.in_session() else {
                     panic!("{} is no session command", command.name)
                 };
                 let proto = self.session.proto;

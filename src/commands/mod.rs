@@ -18,6 +18,7 @@ pub mod dump;
 pub mod dump_stream;
 pub mod events;
 pub mod expire;
+pub mod function;
 pub mod geo;
 pub mod geo_search;
 pub mod hash;
@@ -31,6 +32,7 @@ pub mod key;
 #[cfg(test)]
 mod kit;
 pub mod lcs;
+pub mod library;
 pub mod list;
 pub mod list_move;
 pub mod list_wait;

@@ -4,6 +4,7 @@ use crate::base::ids::{Db, ShardId};
 use crate::base::time::Millis;
 use crate::commands::backup::Verb;
 use crate::commands::client::{ClientFilter, KillForm, Paused, Unblock};
+use crate::commands::function::{Change as FunctionChange, Wanted};
 use crate::commands::pubsub::{Change, Question, Scope, Subscriptions};
 use crate::commands::script::Eval;
 use crate::commands::spec::Command;
@@ -220,6 +221,17 @@ pub enum Ask {
     ScriptFlush,
     /// Ends the script that runs, then `+OK`.
     ScriptKill,
+
+    /// Changes the libraries of functions: the reply of the command itself.
+    Function(Box<FunctionChange>),
+    /// `function::write_list`.
+    FunctionList(Wanted),
+    /// `function::write_dump`.
+    FunctionDump,
+    /// `function::write_stats`.
+    FunctionStats,
+    /// Ends the function that runs, then `+OK`.
+    FunctionKill,
 
     /// The session's own line: `client::write_lines`, verbatim.
     ClientInfo,
