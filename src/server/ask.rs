@@ -90,6 +90,11 @@ impl Connection {
             | Ask::ScriptExists(_)
             | Ask::ScriptFlush
             | Ask::ScriptKill) => self.answer_script(ask).await,
+            ask @ (Ask::Function(_)
+            | Ask::FunctionList(_)
+            | Ask::FunctionDump
+            | Ask::FunctionStats
+            | Ask::FunctionKill) => self.answer_functions(ask).await,
             ask => return self.answer_operator(ask).await,
         }
         Asked::Go
@@ -108,9 +113,10 @@ impl Connection {
             Ask::Backup(verb) => self.backup(verb).await,
             Ask::Wait { millis } => return Asked::Wait(millis),
             Ask::WaitAof { local, millis } => self.wait_aof(local, millis).await,
-            Ask::Shutdown(options) if self.must_wait(options) => self.error(&Error::BUSY),
             Ask::Shutdown(options) => {
-                if shutdown::shutdown(&self.core, options).await.is_err() {
+                if let Some(busy) = self.must_wait(options) {
+                    self.error(&busy);
+                } else if shutdown::shutdown(&self.core, options).await.is_err() {
                     self.error(&Error::SHUTDOWN_FAILED);
                 }
             }
@@ -273,9 +279,9 @@ impl Connection {
     }
 
     /// While a script runs for too long, nothing is saved.
-    fn must_wait(&self, options: Shutdown) -> bool {
+    fn must_wait(&self, options: Shutdown) -> Option<Error> {
         let threshold = self.core.settings.borrow().config.busy_reply_threshold;
-        options.save != LastSnapshot::No && self.is_busy(threshold)
+        self.busy(threshold).filter(|_| options.save != LastSnapshot::No)
     }
 
     fn ok_or(&mut self, done: Result<(), Error>) {

@@ -41,12 +41,13 @@ const UNITS: &[(&str, usize)] = &[
     ("unit/protocol", 24),
     ("unit/info-command", 2),
     ("unit/other", 17),
-    ("unit/introspection", 20),
+    ("unit/introspection", 21),
     ("unit/introspection-2", 35),
     ("unit/slowlog", 12),
     ("unit/quit", 2),
     ("unit/latency-monitor", 12),
-    ("unit/scripting", 139),
+    ("unit/scripting", 255),
+    ("unit/functions", 94),
 ];
 
 /// Tests that take long, and those that are about replication.
@@ -162,21 +163,6 @@ fn plain(text: &[u8]) -> String {
     out + rest
 }
 
-/// The tests of scripts run twice in Redis, the first time by functions, which there are not: a
-/// copy of the unit beside it runs them once. The unit to run.
-fn without_functions(tree: &Path, name: &str) -> String {
-    if name != "unit/scripting" {
-        return name.to_owned();
-    }
-    let unit = fs::read_to_string(tree.join("tests/unit/scripting.tcl")).expect("the unit");
-    let both = "foreach is_eval {0 1} {";
-    assert!(unit.contains(both), "the unit has changed");
-    let copy = format!("{name}-eval");
-    let path = tree.join(format!("tests/{copy}.tcl"));
-    fs::write(path, unit.replace(both, "foreach is_eval {1} {")).expect("a copy");
-    copy
-}
-
 /// Runs one unit on a server of its own; what went wrong.
 fn unit(tree: &Path, name: &str, least: usize) -> Result<usize, String> {
     // Redis 7.0 does not pack sets of text, and its tests say so.
@@ -186,10 +172,9 @@ fn unit(tree: &Path, name: &str, least: usize) -> Result<usize, String> {
     let skips = launch.home().join("skips");
     fs::write(&skips, skipped(name)).expect("a file");
     let mut suite = Command::new("timeout");
-    let single = without_functions(tree, name);
     suite.args(["600", "tclsh", "tests/test_helper.tcl", "--host", "127.0.0.1", "--port"]);
     suite.arg(server.port().to_string());
-    suite.args(["--single", &single, "--tags", TAGS, "--skipfile"]);
+    suite.args(["--single", name, "--tags", TAGS, "--skipfile"]);
     suite.arg(&skips).current_dir(tree).stdin(Stdio::null());
     let output = suite.output().expect("tclsh");
     let text = plain(&output.stdout);
