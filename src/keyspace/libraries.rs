@@ -11,10 +11,12 @@ use crate::keyspace::item::{Item, Sink};
 use crate::keyspace::keyspace::Keyspace;
 use crate::keyspace::load::BadLoad;
 
+type Texts = BTreeMap<Box<[u8]>, Arc<[u8]>>;
+
 /// Texts by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Libraries {
-    texts: Arc<BTreeMap<Box<[u8]>, Arc<[u8]>>>,
+    texts: Arc<Texts>,
 }
 
 impl Libraries {

@@ -292,7 +292,8 @@ mod tests {
         use Of::{Function, Script};
         use Wrote::{Nothing, Something};
         let (busy_script, busy_function) = (Error::BUSY, Error::BUSY_FUNCTION);
-        let rows: &[(&[(Of, Wrote)], Of, Result<usize, Error>)] = &[
+        type Row<'a> = (&'a [(Of, Wrote)], Of, Result<usize, Error>);
+        let rows: &[Row<'_>] = &[
             (&[], Script, Err(Error::NOTBUSY)),
             (&[(Script, Nothing)], Script, Ok(0)),
             (&[(Script, Something)], Script, Err(Error::UNKILLABLE)),
