@@ -274,7 +274,10 @@ impl Interpreter {
         self.link.set_stop(run.stop);
         if run.watch.is_killed() {
             let line = b"ERR Script killed by user with SCRIPT KILL...";
-            let error = ended(line, self.link.place(0), &run.label);
+            // It may be killed while it waits for a command: that is within a C function.
+            let place = self.link.place(0).filter(|place| place.source != "=[C]");
+            let place = place.or_else(|| self.link.place(1));
+            let error = ended(line, place, &run.label);
             return Ok(Step::Failed(error, Counted::No));
         }
         if self.present.replace(Some(run.number)) != Some(run.number) {
