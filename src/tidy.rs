@@ -24,6 +24,7 @@ const RATCHET: &[(&str, &str, usize, &str)] = &[
     // What DUMP gives and an import takes are pieces of Redis' files.
     ("src/commands/dump.rs", "layers", 1, "DUMP and RESTORE"),
     ("src/commands/dump_stream.rs", "layers", 1, "a stream in Redis' format"),
+    ("src/commands/function.rs", "layers", 1, "FUNCTION DUMP and RESTORE"),
     ("src/commands/table/effects.rs", "layers", 1, "an example of RESTORE"),
     ("src/commands/remake.rs", "layers", 1, "a value in Redis' format as commands"),
     // What is damaged is looked at by the code of a start.

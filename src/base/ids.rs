@@ -40,6 +40,9 @@ pub struct Generation(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Db(pub u16);
 
+/// The shard that keeps what belongs to no key: the libraries of functions.
+pub const HOME: ShardId = ShardId(0);
+
 impl ShardId {
     /// The position in a table of shards.
     pub fn index(self) -> usize {

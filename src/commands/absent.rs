@@ -1,10 +1,10 @@
-//! Parts of Redis that are not here: cluster, replicas, modules, functions. What can be
-//! answered about them truly is answered, so that clients and Redis' own tests go on.
+//! Parts of Redis that are not here: cluster, replicas, modules. What can be answered about them
+//! truly is answered, so that clients and Redis' own tests go on.
 
 use std::borrow::Cow;
 
 use crate::commands::command;
-use crate::commands::parse::{self, choice};
+use crate::commands::parse;
 use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
 use crate::observe::version::REDIS_VERSION;
@@ -15,7 +15,6 @@ use crate::resp::reply::Reply;
 pub const ROWS: &[Command] = &[
     row("asking", 1, &[Flags::FAST], no_cluster, docs("cluster", "3.0.0", "Refused: no cluster.")),
     row("cluster", -2, &[], no_cluster, docs("cluster", "3.0.0", "Refused likewise.")),
-    Command::container("function", &[], FUNCTION, docs("scripting", "7.0.0", "There are none.")),
     row("lolwut", -1, LOLWUT, lolwut, docs("server", "5.0.0", "Draws something.")),
     Command::container("module", &[], MODULE, docs("server", "4.0.0", "There are none.")),
     row("readonly", 1, FAST, no_cluster, docs("cluster", "3.0.0", "Refused: no cluster.")),
@@ -23,12 +22,6 @@ pub const ROWS: &[Command] = &[
     row("role", 1, ROLE, role, docs("server", "2.8.12", "A primary without replicas.")),
     row("wait", 3, NOSCRIPT, wait, docs("generic", "3.0.0", "How many replicas have it all: 0.")),
     row("waitaof", 4, NOSCRIPT, waitaof, docs("generic", "7.2.0", "Waits for the log's sync.")),
-];
-
-const FUNCTION: &[Command] = &[
-    row("function|flush", -2, NOSCRIPT, flush, docs("scripting", "7.0.0", "Deletes them all.")),
-    row("function|help", 2, HELP, command::help, docs("scripting", "7.0.0", "Prints this help.")),
-    row("function|list", -2, NOSCRIPT, nothing, docs("scripting", "7.0.0", "Those there are.")),
 ];
 
 const MODULE: &[Command] = &[
@@ -59,16 +52,6 @@ fn no_cluster(_shell: &mut Shell<'_>) -> Result<Ask, Error> {
 
 fn nothing(shell: &mut Shell<'_>) -> Result<Ask, Error> {
     shell.reply.array(0);
-    Ok(Ask::Nothing)
-}
-
-fn flush(shell: &mut Shell<'_>) -> Result<Ask, Error> {
-    let mode = shell.args.get(2);
-    let known = mode.is_none_or(|word| choice(word, &[("sync", ()), ("async", ())]).is_some());
-    if !known || shell.args.len() > 3 {
-        return Err(Error::err("FUNCTION FLUSH only supports SYNC|ASYNC option"));
-    }
-    shell.reply.ok();
     Ok(Ask::Nothing)
 }
 
@@ -179,10 +162,6 @@ mod tests {
             waitaof 2 0 0 -> -ERR value is out of range, value must between 0 and 1
             waitaof 1 -1 0 -> -ERR value is out of range, must be positive
             waitaof 1 0 -1 -> -ERR timeout is negative
-            function flush -> +OK
-            function flush async -> +OK
-            function flush foo -> -ERR FUNCTION FLUSH only supports SYNC|ASYNC option
-            function list -> *0
             module list -> *0
             lolwut version x -> -ERR value is not an integer or out of range",
         );

@@ -176,8 +176,8 @@ const ACCESS: Lists = &[
     (&["RO access", "RO access", "OW update"], "sort"),
     (&["RO access", "RO access"], "sort_ro"),
     // Bitmaps and HyperLogLogs.
-    (&["RW access update"], "eval evalsha"),
-    (&["RO access"], "eval_ro evalsha_ro"),
+    (&["RW access update"], "eval evalsha fcall"),
+    (&["RO access"], "eval_ro evalsha_ro fcall_ro"),
     (&["RO access"], "bitcount bitfield_ro bitpos getbit"),
     (&["RW access update"], "setbit"),
     (&["RW access update variable_flags"], "bitfield"),
@@ -199,8 +199,14 @@ const ACCESS: Lists = &[
 const TIPS: Lists = &[
     (
         &["request_policy:all_shards", "response_policy:all_succeeded"],
-        "ping flushall flushdb function|flush memory|purge script|flush script|load",
+        "ping flushall flushdb function|delete function|flush function|load function|restore \
+         memory|purge script|flush script|load",
     ),
+    (
+        &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+        "function|stats",
+    ),
+    (&["request_policy:all_shards", "response_policy:one_succeeded"], "function|kill script|kill"),
     (&["request_policy:all_shards", "response_policy:agg_sum"], "dbsize"),
     (&["request_policy:all_shards", "response_policy:agg_min"], "wait"),
     (&["request_policy:all_shards", "nondeterministic_output_order"], "keys"),

@@ -6,7 +6,6 @@ use crate::base::time::Millis;
 use crate::commands::acl::identity::Identity;
 use crate::commands::acl::users::Users;
 use crate::commands::session::{Ask, Facts, Session, Shell};
-use crate::commands::spec::Run;
 use crate::commands::table;
 use crate::commands::transaction::{self, Gate, Refused};
 use crate::config::Config;
@@ -60,7 +59,7 @@ impl Kit {
                 Ask::Nothing
             }
             Ok((command, Gate::Run)) => {
-                let Run::Session(run) = command.run else {
+                let Some(run) = command.in_session() else {
                     panic!("{} is no session command", command.name)
                 };
                 let proto = self.session.proto;

@@ -19,6 +19,7 @@ pub mod dump;
 pub mod dump_stream;
 pub mod events;
 pub mod expire;
+pub mod function;
 pub mod geo;
 pub mod geo_search;
 pub mod hash;
@@ -32,6 +33,7 @@ pub mod key;
 #[cfg(test)]
 mod kit;
 pub mod lcs;
+pub mod library;
 pub mod list;
 pub mod list_move;
 pub mod list_wait;

@@ -24,11 +24,15 @@ pub struct Made {
 }
 
 impl Made {
-    /// The key that it is about.
-    pub fn key(&self) -> &[u8] {
+    /// The key that it is about; none if it keeps a library of functions.
+    pub fn key(&self) -> Option<&[u8]> {
         let args = self.args.args();
-        // Behind a container's name stands that of its subcommand.
-        args.at(if args.at(0) == b"XGROUP" { 2 } else { 1 })
+        match args.at(0) {
+            b"FUNCTION" => None,
+            // Behind a container's name stands that of its subcommand.
+            b"XGROUP" => Some(args.at(2)),
+            _ => Some(args.at(1)),
+        }
     }
 }
 

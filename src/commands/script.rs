@@ -61,6 +61,17 @@ pub enum Given {
     Text,
     /// By its name.
     Name,
+    /// By the name of a function of a library.
+    Function,
+}
+
+/// Which keys a script may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Any key.
+    All,
+    /// The keys that are declared, in the database of the session.
+    Declared,
 }
 
 /// What a script may do to keys.
@@ -84,6 +95,8 @@ pub struct Eval {
     pub may: May,
     /// So many keys begin at argument 3; the rest is ARGV.
     pub keys: usize,
+    /// What is wrong with their number: told once the function has been found.
+    pub problem: Option<Error>,
 }
 
 impl Eval {
@@ -100,7 +113,8 @@ fn ask(shell: &Shell<'_>, given: Given, may: May) -> Result<Ask, Error> {
         return Err(Error::NUMKEYS_MANY);
     }
     let Ok(keys) = usize::try_from(keys) else { return Err(Error::SCRIPT_KEYS_NEGATIVE) };
-    Ok(Ask::Eval(Box::new(Eval { args: args.to_owned(), given, may, keys })))
+    let args = args.to_owned();
+    Ok(Ask::Eval(Box::new(Eval { args, given, may, keys, problem: None })))
 }
 
 fn eval(shell: &mut Shell<'_>) -> Result<Ask, Error> {

@@ -8,6 +8,7 @@ use crate::commands::acl::identity::Identity;
 use crate::commands::acl::users::Users;
 use crate::commands::backup::Verb;
 use crate::commands::client::{ClientFilter, KillForm, Paused, Unblock};
+use crate::commands::function::{Change as FunctionChange, Wanted};
 use crate::commands::pubsub::{Change, Question, Scope, Subscriptions};
 use crate::commands::script::Eval;
 use crate::commands::spec::Command;
@@ -253,6 +254,16 @@ pub enum Ask {
     },
     /// Forgets what was denied, then `+OK`.
     AclLogReset,
+    /// Changes the libraries of functions: the reply of the command itself.
+    Function(Box<FunctionChange>),
+    /// `function::write_list`.
+    FunctionList(Wanted),
+    /// `function::write_dump`.
+    FunctionDump,
+    /// `function::write_stats`.
+    FunctionStats,
+    /// Ends the function that runs, then `+OK`.
+    FunctionKill,
 
     /// The session's own line: `client::write_lines`, verbatim.
     ClientInfo,

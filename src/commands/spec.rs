@@ -70,6 +70,22 @@ impl Command {
         self.name.split_once('|').map_or(self.name, |(_, sub)| sub)
     }
 
+    /// What runs on a keyspace, if anything does.
+    pub const fn on_keys(&self) -> Option<OfKeys> {
+        match self.run {
+            Run::Keys(run) | Run::Both(_, run) => Some(run),
+            Run::Session(_) | Run::Container => None,
+        }
+    }
+
+    /// What runs in the session, if anything does.
+    pub const fn in_session(&self) -> Option<OfSession> {
+        match self.run {
+            Run::Session(run) | Run::Both(run, _) => Some(run),
+            Run::Keys(_) | Run::Container => None,
+        }
+    }
+
     /// Does this number of arguments (names included) fit the arity?
     pub const fn takes(&self, count: usize) -> bool {
         let wanted = self.arity.unsigned_abs() as usize;
@@ -158,6 +174,8 @@ impl Flags {
     pub const MAY_REPLICATE: Flags = Flags(1 << 20);
     /// It may have keys, or none.
     pub const ANY_KEYS: Flags = Flags(1 << 21);
+    /// About the libraries of functions.
+    pub const LIBRARIES: Flags = Flags(1 << 22);
 
     /// All the given flags.
     pub const fn of(flags: &[Flags]) -> Flags {
@@ -237,13 +255,21 @@ pub enum Merge {
     Xor,
 }
 
+/// A handler over one keyspace.
+pub type OfKeys = fn(&mut Call<'_>) -> Result<Effect, Error>;
+/// A handler over the session.
+pub type OfSession = fn(&mut Shell<'_>) -> Result<Ask, Error>;
+
 /// What runs a command.
 #[derive(Clone, Copy, Debug)]
 pub enum Run {
     /// A function over one keyspace.
-    Keys(fn(&mut Call<'_>) -> Result<Effect, Error>),
+    Keys(OfKeys),
     /// A function over the session; what it needs of the server it asks for.
-    Session(fn(&mut Shell<'_>) -> Result<Ask, Error>),
+    Session(OfSession),
+    /// The session asks the server for it, which decides and then has the same request run on the
+    /// keyspace of the shard that keeps what it is about: FUNCTION LOAD and its kin.
+    Both(OfSession, OfKeys),
     /// A container: only its subcommands run.
     Container,
 }

@@ -8,10 +8,10 @@ use crate::commands::parse::is;
 use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::{
     absent, acl, admin, backup, bitfield, bitmap, client, command, connection, database, debugging,
-    dump, expire, geo, geo_search, hash, hash_expire, hash_get, hash_random, hyperloglog, key, lcs,
-    list, list_move, list_wait, object, pubsub, scan, script, set, set_algebra, set_random, sort,
-    stream, stream_claim, stream_group, stream_info, stream_read, string, string_number,
-    string_range, transaction, zset, zset_algebra, zset_pop, zset_range, zset_wait,
+    dump, expire, function, geo, geo_search, hash, hash_expire, hash_get, hash_random, hyperloglog,
+    key, lcs, list, list_move, list_wait, object, pubsub, scan, script, set, set_algebra,
+    set_random, sort, stream, stream_claim, stream_group, stream_info, stream_read, string,
+    string_number, string_range, transaction, zset, zset_algebra, zset_pop, zset_range, zset_wait,
 };
 use crate::resp::args::Args;
 use crate::resp::error::Error;
@@ -60,6 +60,7 @@ pub const COMMANDS: &[&[Command]] = &[
     transaction::ROWS,
     pubsub::ROWS,
     script::ROWS,
+    function::ROWS,
     admin::ROWS,
     backup::ROWS,
     debugging::ROWS,

@@ -14,6 +14,13 @@ pub trait Sink {
 /// One piece of a snapshot.
 #[derive(Debug)]
 pub enum Item<'a> {
+    /// A library of functions.
+    Library {
+        /// Its name.
+        name: &'a [u8],
+        /// Its text.
+        text: &'a [u8],
+    },
     /// A key with all that it held at the cut.
     Small {
         /// The database's number at the cut.

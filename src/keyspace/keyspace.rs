@@ -11,6 +11,7 @@ use crate::base::time::Millis;
 use crate::keyspace::database::{Database, EDITED, POLARITY};
 use crate::keyspace::evict::Candidate;
 use crate::keyspace::graveyard::Graveyard;
+use crate::keyspace::libraries::Libraries;
 use crate::keyspace::load::Loading;
 use crate::keyspace::notes::Touch;
 use crate::keyspace::preimage::Cut;
@@ -142,6 +143,8 @@ pub struct Keyspace {
     pub(super) sweep: (usize, usize),
     pub(super) graveyard: Graveyard,
     pub(super) loading: HashMap<u64, Loading>,
+    /// Of functions, on the shard that keeps them.
+    pub(super) libraries: Libraries,
     /// The access clock in seconds.
     seconds: u64,
     pub(super) dice: Prng,
@@ -188,6 +191,7 @@ impl Keyspace {
             sweep: (0, 0),
             graveyard: Graveyard::default(),
             loading: HashMap::new(),
+            libraries: Libraries::default(),
             seconds: 0,
             dice: Prng::new(settings.seed),
         }

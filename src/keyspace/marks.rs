@@ -35,6 +35,7 @@ impl Keyspace {
             while fresh.snapshot_step(&mut Nowhere, Budget::default()) == Step::More {}
         }
         self.flush_all();
+        self.libraries = fresh.libraries;
         for (mine, theirs) in self.dbs.iter_mut().zip(fresh.dbs) {
             mine.table = theirs.table;
             mine.values = theirs.values;

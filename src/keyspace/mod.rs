@@ -13,6 +13,7 @@
 //!   a `Sink` as `Item`s (item.rs).
 //! - Loading: `load_expect`, `load_string`, `load_hash`, and for big values `load_open`,
 //!   `load_field` or `load_chunk`, `load_close` (load.rs).
+//! - Libraries of functions: `libraries`, `put_library`, `drop_library` (libraries.rs).
 //! - Handing a key to another shard as commands: `rebuild` (rebuild.rs).
 //! - Numbers: `memory` (memory.rs), `len`, `expiring`.
 
@@ -26,6 +27,7 @@ pub mod hash_mut;
 pub mod item;
 #[expect(clippy::module_inception, reason = "the architecture names it so")]
 pub mod keyspace;
+pub mod libraries;
 mod list_mut;
 pub mod load;
 pub mod marks;

@@ -21,6 +21,7 @@ use crate::base::time::Millis;
 use crate::keyspace::database::{Database, POLARITY, Walk};
 use crate::keyspace::item::{Item, Shape, Sink, Small};
 use crate::keyspace::keyspace::Keyspace;
+use crate::keyspace::libraries::Left;
 use crate::types::flat::Flat;
 use crate::types::hash::{BigHash, Hash};
 use crate::types::parts::Parts;
@@ -33,6 +34,8 @@ use crate::types::value::{Kind, Value};
 pub struct Cut {
     /// Aborted: the sweep goes on, so that all polarities agree in the end, but nothing comes out.
     pub(super) muted: bool,
+    /// Libraries that have not come out yet.
+    pub(super) libraries: Left,
     pub(super) queue: VecDeque<PreImage>,
     queued: usize,
     pub(super) jobs: VecDeque<Job>,
@@ -103,9 +106,10 @@ pub enum Body {
 impl Cut {
     /// A snapshot of `keys` keys that has just begun. It gives its big values numbers from
     /// `next_id` on, which no other snapshot has given.
-    pub fn new(keys: u64, next_id: u64) -> Cut {
+    pub fn new(keys: u64, next_id: u64, libraries: Left) -> Cut {
         Cut {
             muted: false,
+            libraries,
             queue: VecDeque::new(),
             queued: 0,
             jobs: VecDeque::new(),

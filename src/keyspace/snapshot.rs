@@ -22,6 +22,7 @@ use crate::base::time::Millis;
 use crate::keyspace::database::{Database, POLARITY, Stop, Tour, Walk};
 use crate::keyspace::item::{Item, Sink, Small};
 use crate::keyspace::keyspace::Keyspace;
+use crate::keyspace::libraries;
 use crate::keyspace::preimage::{Body, Cut, Job};
 use crate::types::hash::Hash;
 use crate::types::rope::CHUNK;
@@ -107,7 +108,7 @@ impl Keyspace {
                 database.tour = Some(Tour { db: Db(number as u16), walk: Walk::new() });
             }
         }
-        self.cut = Some(Box::new(Cut::new(keys, self.next_fragment)));
+        self.cut = Some(Box::new(Cut::new(keys, self.next_fragment, self.libraries_left())));
         self.peak = 0;
         true
     }
@@ -133,6 +134,7 @@ impl Keyspace {
         let Some(cut) = self.cut.as_mut() else { return };
         cut.muted = true;
         while cut.pop().is_some() {}
+        cut.libraries = libraries::Left::default();
         for database in mem::take(&mut cut.flushed) {
             self.graveyard.bury_table(database.table, database.values);
         }
@@ -180,7 +182,9 @@ impl Keyspace {
             if left.is_spent() {
                 return Step::More;
             }
-            if let Some(image) = cut.pop() {
+            if let Some(bytes) = cut.libraries.step(sink) {
+                left.spend(bytes);
+            } else if let Some(image) = cut.pop() {
                 let (bytes, keys) = image.emit(sink);
                 cut.written += keys;
                 left.spend(bytes);

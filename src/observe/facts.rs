@@ -329,4 +329,10 @@ pub struct ScriptFacts {
     pub texts: u64,
     /// Bytes that the interpreters of all cores hold.
     pub lua: u64,
+    /// Libraries of functions.
+    pub libraries: u64,
+    /// Functions in them.
+    pub functions: u64,
+    /// Bytes that they take, without what is compiled.
+    pub registered: u64,
 }

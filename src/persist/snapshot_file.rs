@@ -295,6 +295,14 @@ impl ChunkWriter {
         self.push_head();
     }
 
+    /// A library of functions.
+    pub fn library(&mut self, name: &[u8], text: &[u8]) {
+        self.head.library(name.len(), text.len());
+        self.push_head();
+        self.push(name);
+        self.push(text);
+    }
+
     /// A string in one piece.
     #[inline]
     pub fn string(&mut self, db: Db, key: &[u8], deadline: Option<Millis>, value: &[u8]) {

@@ -8,6 +8,7 @@
 //!   0x04 field      id, length of the name, name, value
 //!   0x05 chunk      id, offset, bytes
 //!   0x06 close      id                              all fragments have come
+//!   0x07 library    length of the name, name, text  a library of functions
 //!   0x80 + 2 k      length of the key, key, value   an entry of kind k
 //!   0xc0            length of the key, key, value   a hash with deadlines of fields
 //! ```
@@ -21,9 +22,9 @@
 //!
 //! An item is valid if and only if its tag is one of these, its body has the length that is said
 //! and holds these parts, and nothing else, and whoever puts values together accepts them: a key,
-//! and a field of a key, comes once; a field's deadline is from 1 to 2^46 - 1, and its key holds a
-//! hash. A field with a deadline and 0xc0 are younger than the rest: files without them are as they
-//! were.
+//! a field of a key, and the name of a library come once; a field's deadline is from 1 to 2^46 - 1,
+//! and its key holds a hash. A field with a deadline, 0xc0 and 0x07 are younger than the rest:
+//! files without them are as they were.
 
 use crate::base::ids::Db;
 use crate::base::time::Millis;
@@ -34,6 +35,13 @@ use crate::types::value::Kind;
 /// One item, borrowed from a chunk that has been verified.
 #[derive(Clone, Copy, Debug)]
 pub enum Item<'a> {
+    /// A library of functions.
+    Library {
+        /// Its name.
+        name: &'a [u8],
+        /// Its text.
+        text: &'a [u8],
+    },
     /// About so many keys of a database are to come.
     Expect {
         /// The database.
@@ -139,6 +147,7 @@ const OPEN: u8 = 3;
 const FIELD: u8 = 4;
 const CHUNK: u8 = 5;
 const CLOSE: u8 = 6;
+const LIBRARY: u8 = 7;
 const OPEN_WITH_DEADLINE: u8 = OPEN | 0x40;
 const FIELD_WITH_DEADLINE: u8 = FIELD | 0x40;
 const ENTRY: u8 = 0x80;
@@ -167,6 +176,12 @@ impl Head {
 
     pub fn close(&mut self, id: u64) {
         self.short(CLOSE, &[id]);
+    }
+
+    /// Before the name and the text of a library.
+    pub fn library(&mut self, name: usize, text: usize) {
+        self.begin(LIBRARY, varint_len(name as u64) + name + text, None);
+        Writer::new(&mut self.bytes).varint(name as u64);
     }
 
     /// Before the key and `value` bytes of value.
@@ -306,6 +321,7 @@ fn parse_body<'a>(tag: u8, body: &mut Reader<'a>, db: Db) -> Option<Item<'a>> {
             Item::Field { id, field, value: body.rest(), deadline }
         }
         CHUNK => Item::Chunk { id: body.varint()?, offset: body.varint()?, bytes: body.rest() },
+        LIBRARY => Item::Library { name: body.bytes()?, text: body.rest() },
         CLOSE => {
             let id = body.varint()?;
             body.is_empty().then_some(Item::Close { id })?
@@ -359,6 +375,9 @@ mod tests {
             b"\x02\x01\x00",
             b"\x06\x02\x01\x01",
             b"\x07\x00",
+            b"\x07\x02\x05a",
+            b"\x47\x02\x01a",
+            b"\x08\x00",
             b"\x00\x00",
             b"\x03\x03\x01\x09\x01",
             b"\x80\x01\x05",

@@ -291,7 +291,11 @@ impl State {
             Item::Str { .. } => self.entries.add(Kind::String),
             Item::Hash { .. } => self.entries.add(Kind::Hash),
             Item::Open { kind, .. } | Item::Whole { kind, .. } => self.entries.add(*kind),
-            Item::Expect { .. } | Item::Field { .. } | Item::Chunk { .. } | Item::Close { .. } => {}
+            Item::Library { .. }
+            | Item::Expect { .. }
+            | Item::Field { .. }
+            | Item::Chunk { .. }
+            | Item::Close { .. } => {}
         }
     }
 }

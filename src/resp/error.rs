@@ -145,6 +145,10 @@ impl Error {
     pub const BUSY: Error = text(
         "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
     );
+    /// A function runs for too long.
+    pub const BUSY_FUNCTION: Error = text(
+        "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.",
+    );
     /// SCRIPT KILL, and none runs.
     pub const NOTBUSY: Error = text("NOTBUSY No scripts in execution right now.");
     /// SCRIPT KILL of one that has written.

@@ -13,6 +13,7 @@ use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
 use crate::resp::reply::{Proto, is_error};
 use crate::script::compile::{compile, compiler, message};
+use crate::script::libraries::{self, Compiled};
 use crate::script::raw::{Link, Place, Stop};
 use crate::script::reach::{Reach, reach};
 use crate::script::source::{Declared, Sha, declared};
@@ -23,14 +24,20 @@ use crate::script::{bit, cjson, cmsgpack, convert, packed, random, redis};
 #[derive(Debug)]
 pub struct Interpreter {
     compiled: HashMap<Sha, (Function, Known)>,
-    start: Function,
+    /// Libraries whose functions are there.
+    pub(super) libraries: HashMap<Vec<u8>, Compiled>,
+    pub(super) start: Function,
     step: Function,
     /// What scripts find as globals.
     globals: Table,
+    /// What functions find as globals.
+    pub(super) of_functions: Table,
+    /// Lets functions see what they do, or what a library does that is loaded.
+    see: Function,
     /// The run whose KEYS and ARGV are there, and how many there have been.
     present: Cell<Option<u64>>,
     runs: Cell<u64>,
-    lua: Lua,
+    pub(super) lua: Lua,
     // Dropped after the interpreter.
     link: Box<Link>,
 }
@@ -48,7 +55,9 @@ pub struct Known {
 #[derive(Debug)]
 pub struct Run {
     number: u64,
-    sha: Sha,
+    /// What errors call it.
+    label: Vec<u8>,
+    pub(super) mode: Mode,
     coroutine: Value,
     keys: Table,
     argv: Table,
@@ -58,6 +67,19 @@ pub struct Run {
     spoken: Proto,
     watch: Arc<Watch>,
     stop: Stop,
+}
+
+/// What runs.
+#[derive(Debug)]
+pub(super) enum Mode {
+    /// A script: it finds KEYS and ARGV as globals.
+    Script,
+    /// A function that has not begun: it is given them as arguments.
+    Function,
+    /// One that has.
+    Begun,
+    /// A library that is loaded, and where it registers its functions.
+    Library(Table),
 }
 
 /// What a run is resumed with.
@@ -124,6 +146,7 @@ impl Interpreter {
         host.set("random", random)?;
         host.set("randomseed", randomseed)?;
         host.set("redis", redis::table(&lua, &link)?)?;
+        libraries::register(&lua, &host)?;
         host.set("cjson", cjson::table(&lua)?)?;
         host.set("cmsgpack", cmsgpack::table(&lua)?)?;
         host.set("bit", bit::table(&lua)?)?;
@@ -132,12 +155,26 @@ impl Interpreter {
         // The prelude uses no global, so its environment shows nothing.
         let prelude = prelude.set_environment(lua.create_table()?).into_function()?;
         let raw = lua.globals();
-        let (start, step, globals, _env): (Function, Function, Table, Table) =
+        type Made = (Function, Function, Table, Table, Table, Function);
+        let (start, step, globals, _env, of_functions, see): Made =
             prelude.call((token, host, raw))?;
         lua.set_memory_limit(SCRIPT_MEMORY_MAX)?;
         let (present, runs) = (Cell::new(None), Cell::new(0));
         let compiled = HashMap::new();
-        Ok(Interpreter { compiled, start, step, globals, present, runs, lua, link })
+        let libraries = HashMap::new();
+        Ok(Interpreter {
+            compiled,
+            libraries,
+            start,
+            step,
+            globals,
+            of_functions,
+            see,
+            present,
+            runs,
+            lua,
+            link,
+        })
     }
 
     /// Compiles a text if it has to be; what is known of it.
@@ -145,6 +182,7 @@ impl Interpreter {
         if let Some(known) = self.prepared(&sha) {
             return Ok(known);
         }
+        self.make_room();
         let (declared, start) = declared(body)?;
         let text = body.get(start..).unwrap_or_default();
         let function = compile(&self.lua, text, "@user_script").map_err(|why| {
@@ -189,10 +227,26 @@ impl Interpreter {
         watch: Arc<Watch>,
     ) -> Result<Run, Error> {
         let Some((function, _)) = self.compiled.get(&sha) else { return Err(Error::NOSCRIPT) };
+        self.begun(function, (sha.to_vec(), Mode::Script), (keys, argv), (proto, watch))
+    }
+
+    /// Lua 5.1 does not collect when it finds no room: the next script is to have some, from the
+    /// moment it is compiled.
+    fn make_room(&self) {
         if self.lua.used_memory() > SCRIPT_MEMORY_MAX / 2 {
-            // Lua 5.1 does not collect when it finds no room: the next script is to have some.
             let _ = self.lua.gc_collect();
         }
+    }
+
+    /// A run of this function.
+    pub(super) fn begun(
+        &self,
+        function: &Function,
+        (label, mode): (Vec<u8>, Mode),
+        (keys, argv): (Args<'_>, Args<'_>),
+        (proto, watch): (Proto, Arc<Watch>),
+    ) -> Result<Run, Error> {
+        self.make_room();
         let made = || {
             let keys = self.array(keys)?;
             let argv = self.array(argv)?;
@@ -200,7 +254,8 @@ impl Interpreter {
             let stop = Stop::nowhere();
             let number = self.runs.get() + 1;
             self.runs.set(number);
-            Ok(Run { number, sha, coroutine, keys, argv, proto, spoken: Proto::Two, watch, stop })
+            let spoken = Proto::Two;
+            Ok(Run { number, label, mode, coroutine, keys, argv, proto, spoken, watch, stop })
         };
         made().map_err(|error| broken(&error))
     }
@@ -231,16 +286,29 @@ impl Interpreter {
         self.link.set_stop(run.stop);
         if run.watch.is_killed() {
             let line = b"ERR Script killed by user with SCRIPT KILL...";
-            let error = ended(line, self.link.place(0), &run.sha);
+            // It may be killed while it waits for a command: that is within a C function.
+            let place = self.link.place(0).filter(|place| place.source != "=[C]");
+            let place = place.or_else(|| self.link.place(1));
+            let error = ended(line, place, &run.label);
             return Ok(Step::Failed(error, Counted::No));
         }
         if self.present.replace(Some(run.number)) != Some(run.number) {
-            self.globals.raw_set("KEYS", &run.keys)?;
-            self.globals.raw_set("ARGV", &run.argv)?;
+            match &run.mode {
+                Mode::Script => {
+                    self.globals.raw_set("KEYS", &run.keys)?;
+                    self.globals.raw_set("ARGV", &run.argv)?;
+                }
+                Mode::Function | Mode::Begun => self.see.call::<()>(Value::Nil)?,
+                Mode::Library(into) => self.see.call::<()>(into)?,
+            }
             self.link.watch.replace(Arc::clone(&run.watch));
         }
         self.link.spoken.set(run.spoken);
         let results: MultiValue = match input {
+            Input::Go if matches!(run.mode, Mode::Function) => {
+                run.mode = Mode::Begun;
+                self.step.call((&run.coroutine, &run.keys, &run.argv))?
+            }
             Input::Go => self.step.call(&run.coroutine)?,
             Input::Reply(reply) if is_error(reply) && !run.stop.protected => {
                 let line = reply.strip_prefix(b"-").unwrap_or(reply);
@@ -278,13 +346,14 @@ impl Interpreter {
                 let source = results.pop_front().and_then(|source| text(&source));
                 let line = results.pop_front().and_then(|line| number(&line));
                 let place = source.zip(line).map(|(source, line)| Place { source, line });
+                let place = place.filter(|_| !matches!(run.mode, Mode::Library(_)));
                 let said = match &error {
                     Some(Value::Table(error)) => text(&error.raw_get::<Value>("err")?),
                     _ => None,
                 };
                 let said = said.unwrap_or_else(|| "ERR unknown error".to_owned());
                 let counted = Counted::of(error.as_ref())?;
-                Step::Failed(ended(said.as_bytes(), place, &run.sha), counted)
+                Step::Failed(ended(said.as_bytes(), place, &run.label), counted)
             }
         })
     }
@@ -322,14 +391,14 @@ fn number(value: &Value) -> Option<i64> {
 }
 
 /// The error line of a script that has failed.
-fn ended(said: &[u8], place: Option<Place>, sha: &Sha) -> Error {
+fn ended(said: &[u8], place: Option<Place>, label: &[u8]) -> Error {
     let mut line = said.to_vec();
     if let Some(place) = place {
-        let sha = String::from_utf8_lossy(sha);
+        let label = String::from_utf8_lossy(label);
         let Place { source, line: number } = place;
         // Before its first instruction a function is on no line.
         let number = number.max(1);
-        let tail = format!(" script: {sha}, on {source}:{number}.");
+        let tail = format!(" script: {label}, on {source}:{number}.");
         line.extend_from_slice(tail.as_bytes());
     }
     line.iter_mut().filter(|byte| matches!(**byte, b'\r' | b'\n')).for_each(|byte| *byte = b' ');
@@ -337,7 +406,7 @@ fn ended(said: &[u8], place: Option<Place>, sha: &Sha) -> Error {
 }
 
 /// The interpreter itself could not go on.
-fn broken(error: &mlua::Error) -> Error {
+pub(super) fn broken(error: &mlua::Error) -> Error {
     let why = message(error).replace(['\r', '\n'], " ");
     Error::err_owned(format!("Error running script: {why}"))
 }

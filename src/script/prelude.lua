@@ -72,11 +72,6 @@ local function unwrapped(ok, ...)
   error((...), 0)
 end
 
-local function handled(handler, ok, ...)
-  if ok then return true, ... end
-  return false, handler(...)
-end
-
 -- Tables that scripts read and cannot change: what they see is empty, what it shows is hidden.
 local hidden = setmetatable({}, {__mode = 'k'})
 
@@ -91,19 +86,23 @@ local function shown(real)
   return setmetatable(proxy, meta)
 end
 
-local real = {}
-local G = {}
-hidden[G] = real
-setmetatable(real, {
+-- What is missing in a table with this metatable is an error.
+local strict = {
   __index = function(_, name)
     if type(name) ~= 'string' and type(name) ~= 'number' then
       error('Second argument to luaProtectedTableError must be a string or number', 2)
     end
     error("Script attempted to access nonexistent global variable '" .. name .. "'", 2)
   end,
-})
+}
+
+local real = setmetatable({}, strict)
+local G = {}
+hidden[G] = real
 setmetatable(G, {__index = real, __newindex = readonly, __metatable = false, [CALL] = true})
 local meta_of_G = shown({})
+-- The globals of functions.
+local F = {}
 
 for name in raw.string.gmatch(
   'tostring next assert tonumber rawequal type select gcinfo ipairs _VERSION error', '%S+') do
@@ -115,6 +114,17 @@ real.pcall = function(...)
   local co = thread((...))
   if not co then return short(caught(nil, protect(...))) end
   return short(caught(co, resume(co, select(2, ...))))
+end
+
+-- What a handler of xpcall makes of an error, or that it has failed itself.
+local function answer(ok, ...)
+  if ok then return false, ... end
+  return false, 'error in error handling'
+end
+
+local function handled(handler, ok, ...)
+  if ok then return true, ... end
+  return answer(real.pcall(handler, ...))
 end
 
 real.xpcall = function(f, handler)
@@ -146,7 +156,7 @@ real.setmetatable = host.guard('setmetatable', setmetatable)
 real.rawset = host.guard('rawset', raw.rawset)
 
 real.getmetatable = function(t)
-  if t == G then return meta_of_G end
+  if t == G or t == F then return meta_of_G end
   if t ~= nil and hidden[t] then return nil end
   return getmetatable(t)
 end
@@ -169,20 +179,30 @@ real.pairs = function(t)
   return pairs(t)
 end
 
-real.loadstring = function(text, name)
-  return compile(text, name or text)
+local function within(globals, made, why)
+  if made then return setfenv(made, globals) end
+  return made, why
 end
 
-real.load = function(reader, name)
-  local parts = {}
-  while true do
-    local part = reader()
-    if part == nil or part == '' then break end
-    if type(part) ~= 'string' then return nil, 'reader function must return a string' end
-    parts[#parts + 1] = part
+-- loadstring and load whose chunks see these globals.
+local function loaders(globals)
+  local function of_text(text, name)
+    return within(globals, compile(text, name or text))
   end
-  return compile(concat(parts), name or '=(load)')
+  local function of_reader(reader, name)
+    local parts = {}
+    while true do
+      local part = reader()
+      if part == nil or part == '' then break end
+      if type(part) ~= 'string' then return nil, 'reader function must return a string' end
+      parts[#parts + 1] = part
+    end
+    return within(globals, compile(concat(parts), name or '=(load)'))
+  end
+  return of_text, of_reader
 end
+
+real.loadstring, real.load = loaders(G)
 
 local collect = raw.collectgarbage
 real.collectgarbage = function(what, ...)
@@ -227,6 +247,133 @@ for _, name in raw.ipairs({'redis', 'cjson', 'cmsgpack', 'bit', 'struct'}) do
   if host[name] then real[name] = shown(host[name]) end
 end
 
+-- Functions see other globals than scripts: no KEYS and no ARGV, and of `redis` a part. While a
+-- library is loaded there is nothing but a `redis` of its own.
+
+local of_functions = copy(real)
+of_functions._G = F
+of_functions.loadstring, of_functions.load = loaders(F)
+local part = copy(host.redis)
+part.replicate_commands, part.breakpoint, part.debug = nil, nil, nil
+of_functions.redis = shown(part)
+setmetatable(of_functions, strict)
+
+-- While a library is loaded: what it has registered.
+local registered
+
+local function problem(text)
+  error({err = 'ERR ' .. text}, 0)
+end
+
+local function text_of(value, what)
+  if type(value) == 'number' then return tostring(value) end
+  if type(value) ~= 'string' then problem(what .. ' must be a string') end
+  return value
+end
+
+local function flags_of(list)
+  local flags, at = {}, 1
+  while list[at] ~= nil do
+    local flag = list[at]
+    flag = (type(flag) == 'string' or type(flag) == 'number') and host.flag(tostring(flag))
+    if not flag then problem('unknown flag given') end
+    flags[at], at = flag, at + 1
+  end
+  return flags
+end
+
+local function named(given)
+  if type(given) ~= 'table' then
+    problem('calling redis.register_function with a single argument is only applicable to Lua '
+      .. 'table (representing named arguments).')
+  end
+  local row = {flags = {}}
+  for key, value in next, given do
+    if type(key) ~= 'string' and type(key) ~= 'number' then
+      problem('named argument key given to redis.register_function is not a string')
+    end
+    key = raw.string.lower(tostring(key))
+    if key == 'function_name' then
+      row.name = text_of(value, 'function_name argument given to redis.register_function')
+    elseif key == 'description' then
+      row.description = text_of(value, 'description argument given to redis.register_function')
+    elseif key == 'callback' then
+      if type(value) ~= 'function' then
+        problem('callback argument given to redis.register_function must be a function')
+      end
+      row.callback = value
+    elseif key == 'flags' then
+      if type(value) ~= 'table' then
+        problem('flags argument to redis.register_function must be a table representing '
+          .. 'function flags')
+      end
+      row.flags = flags_of(value)
+    else
+      problem('unknown argument given to redis.register_function')
+    end
+  end
+  if not row.name then
+    problem('redis.register_function must get a function name argument')
+  end
+  if not row.callback then
+    problem('redis.register_function must get a callback argument')
+  end
+  return row
+end
+
+local function positional(name, callback)
+  name = text_of(name, 'first argument to redis.register_function')
+  if type(callback) ~= 'function' then
+    problem('second argument to redis.register_function must be a function')
+  end
+  return {name = name, callback = callback, flags = {}}
+end
+
+local function register(...)
+  if not registered then
+    problem('redis.register_function can only be called on FUNCTION LOAD command')
+  end
+  local count, row = select('#', ...), nil
+  if count == 1 then
+    row = named(...)
+  elseif count == 2 then
+    row = positional(...)
+  else
+    problem('wrong number of arguments to redis.register_function')
+  end
+  if not host.is_name(row.name) then problem(host.bad_name) end
+  if registered[row.name] then problem('Function already exists in the library') end
+  registered[row.name] = true
+  registered[#registered + 1] = row
+end
+
+local of_library = {register_function = register}
+for name in raw.string.gmatch('log LOG_DEBUG LOG_VERBOSE LOG_NOTICE LOG_WARNING REDIS_VERSION '
+  .. 'REDIS_VERSION_NUM', '%S+') do
+  of_library[name] = host.redis[name]
+end
+setmetatable(of_library, strict)
+local of_libraries = setmetatable({redis = shown(of_library)}, strict)
+
+local face = {__newindex = readonly, __metatable = false, [CALL] = true}
+setmetatable(F, face)
+
+-- What functions see from now on: with a table, a library is being loaded, which registers there.
+local function see(into)
+  registered = into
+  local seen = into and of_libraries or of_functions
+  face.__index, hidden[F] = seen, seen
+end
+
+see(nil)
+
+-- A coroutine that runs f, whatever f is.
+local function start(f)
+  local made, co = protect(create, f)
+  if made then return co end
+  return create(function(...) return f(...) end)
+end
+
 -- The driver: what Rust calls.
 
 local CODES = {done = 0, call = 1, pause = 2, failed = 3}
@@ -263,4 +410,4 @@ end
 -- New coroutines and chunks inherit the environment of the main one.
 setfenv(0, G)
 
-return create, step, real, G
+return start, step, real, G, F, see

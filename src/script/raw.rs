@@ -17,12 +17,13 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mlua::ffi;
 use mlua::{Lua, LuaOptions, StdLib, Table, Value, lua_State};
 
 use crate::commands::acl::user::User;
-use crate::limits::{SCRIPT_PATTERN_MAX, SCRIPT_SLICE, SCRIPT_UNPACK_MAX};
+use crate::limits::{SCRIPT_PATTERN_MAX, SCRIPT_SLICE, SCRIPT_STUCK_MAX, SCRIPT_UNPACK_MAX};
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Proto;
 use crate::script::number;
@@ -46,6 +47,8 @@ pub struct Link {
     pub user: Rc<RefCell<Option<Arc<User>>>>,
     /// Where the script that was resumed last has stopped.
     stop: Cell<Stop>,
+    /// Since when the script is where it cannot yield, as far as its slices have shown.
+    stuck: Cell<Option<Instant>>,
 }
 
 /// Where a script has stopped.
@@ -98,7 +101,16 @@ impl Link {
 
     /// The script that is resumed next has stopped here.
     pub fn set_stop(&self, stop: Stop) {
+        self.stuck.set(None);
         self.stop.set(stop);
+    }
+
+    /// Has the script been for too long where it cannot yield?
+    fn is_stuck_for_long(&self) -> bool {
+        let now = Instant::now();
+        let since = self.stuck.get().unwrap_or(now);
+        self.stuck.set(Some(since));
+        now - since > SCRIPT_STUCK_MAX
     }
 
     /// A link that is not installed yet.
@@ -110,6 +122,7 @@ impl Link {
             lines: Rc::default(),
             user: Rc::default(),
             stop: Cell::new(Stop::nowhere()),
+            stuck: Cell::new(None),
         })
     }
 
@@ -210,21 +223,31 @@ unsafe fn may_yield(state: *mut lua_State) -> bool {
     }
 }
 
-/// Ends a slice if it can; where it cannot, the script goes on unless it is to end.
+/// Ends a slice if it can; where it cannot, the script goes on unless it is to end or has been
+/// there for long.
 unsafe extern "C-unwind" fn slice_over(state: *mut lua_State, _: *mut ffi::lua_Debug) {
     // SAFETY: nothing is owned here; a hook may yield without values.
     unsafe {
         let link = link(state);
         link.watch.borrow().slice();
         if may_yield(state) {
+            link.stuck.set(None);
             link.stop.set(Stop { protected: false, caller: state });
             ffi::lua_yield(state, 0);
         } else if is_killed(link) {
             push_error(state, c"ERR Script killed by user with SCRIPT KILL...");
             ffi::lua_error(state);
+        } else if link.is_stuck_for_long() {
+            // Nobody else could end it: its core hears nothing meanwhile.
+            link.watch.borrow().kill();
+            push_error(state, STUCK);
+            ffi::lua_error(state);
         }
     }
 }
+
+const STUCK: &CStr = c"ERR Script killed: it ran for too long within a function that calls back, \
+    such as string.gsub or table.sort, or within a metamethod, where it cannot be interrupted";
 
 fn is_killed(link: &Link) -> bool {
     link.watch.borrow().is_killed()

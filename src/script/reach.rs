@@ -12,29 +12,29 @@ use crate::commands::spec::{Command, KeySpec, Run};
 use crate::commands::table;
 use crate::resp::args::OwnedArgs;
 
-/// What a script may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// Any key.
-    All,
-    /// The keys that are declared, in the database of the session.
-    Declared,
-}
+pub use crate::commands::script::Reach;
 
 /// One token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token<'a> {
+pub(super) enum Token<'a> {
+    /// A name or a keyword.
     Word(&'a [u8]),
     /// A string in quotes, without escapes.
     Text(&'a [u8]),
+    /// A number.
     Number,
+    /// Anything else.
     Sign(&'a [u8]),
 }
 
 /// What a text may use.
 pub fn reach(text: &[u8]) -> Reach {
-    let Some(tokens) = tokens(text) else { return Reach::All };
-    let text = Text { tokens: &tokens, depths: depths(&tokens) };
+    tokens(text).map_or(Reach::All, |tokens| reach_of(&tokens))
+}
+
+/// The same of its tokens.
+pub(super) fn reach_of(tokens: &[Token<'_>]) -> Reach {
+    let text = Text { tokens, depths: depths(tokens) };
     match text.is_declared() {
         Some(true) => Reach::Declared,
         _ => Reach::All,
@@ -43,7 +43,8 @@ pub fn reach(text: &[u8]) -> Reach {
 
 const LONG_SIGNS: [&[u8]; 6] = [b"...", b"..", b"==", b"~=", b"<=", b">="];
 
-fn tokens(text: &[u8]) -> Option<Vec<Token<'_>>> {
+/// The tokens of a text that can be read.
+pub(super) fn tokens(text: &[u8]) -> Option<Vec<Token<'_>>> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while let [first, ..] = rest {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::machine::{Input, Interpreter, Step};
 use super::source::sha_of;
 use super::watch::Watch;
+use crate::commands::library::{Flag, Library, heading};
 use crate::resp::args::{Args, OwnedArgs};
+use crate::resp::error::Error;
 use crate::resp::reply::Proto;
 
 /// What a command is answered.
@@ -23,8 +25,17 @@ fn answer(args: Args<'_>, proto: Proto) -> Vec<u8> {
     }
 }
 
+/// How a text is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Script,
+    /// As the body of a function of a library.
+    Function,
+}
+
 struct Bench {
     lua: Interpreter,
+    form: Form,
     pauses: usize,
     /// The script is killed at this pause.
     patience: usize,
@@ -33,7 +44,7 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let lua = Interpreter::new(7).expect("an interpreter");
-        Bench { lua, pauses: 0, patience: usize::MAX }
+        Bench { lua, form: Form::Script, pauses: 0, patience: usize::MAX }
     }
 
     fn run(&mut self, text: &str) -> String {
@@ -41,14 +52,30 @@ impl Bench {
     }
 
     fn run_in(&mut self, text: &str, proto: Proto) -> String {
-        let sha = sha_of(text.as_bytes());
-        if let Err(error) = self.lua.prepare(sha, text.as_bytes()) {
-            return format!("-{error}");
-        }
         let (keys, argv) = (OwnedArgs::of(&[b"k1", b"k2"]), OwnedArgs::of(&[b"a1"]));
         let watch = Arc::new(Watch::default());
         let tables = (keys.args(), argv.args());
-        let mut run = self.lua.run(sha, tables, proto, Arc::clone(&watch)).expect("a run");
+        let sha = sha_of(text.as_bytes());
+        let begun = match self.form {
+            Form::Script => self
+                .lua
+                .prepare(sha, text.as_bytes())
+                .map(|_| self.lua.run(sha, tables, proto, Arc::clone(&watch)).expect("a run")),
+            Form::Function => {
+                let program = format!(
+                    "#!lua name=lib\nredis.register_function('f', function(KEYS, ARGV) {text}\nend)"
+                );
+                self.load(&program).map(|library| {
+                    let which = (&library, &library.functions[0]);
+                    let with = (proto, Arc::clone(&watch));
+                    self.lua.run_function(which, tables, with).expect("a run")
+                })
+            }
+        };
+        let mut run = match begun {
+            Ok(run) => run,
+            Err(error) => return format!("-{error}"),
+        };
         let mut step = self.lua.resume(&mut run, Input::Go);
         loop {
             step = match step {
@@ -69,19 +96,59 @@ impl Bench {
                 }
                 Step::Failed(error, _) => {
                     let name = String::from_utf8_lossy(&sha).into_owned();
-                    return format!("-{error}").replace(&name, "SHA");
+                    return told(&format!("-{error}").replace(&name, "SHA"), self.form);
                 }
             }
         }
     }
 
+    /// Loads a library.
+    fn load(&mut self, text: &str) -> Result<Library, Error> {
+        let head = heading(text.as_bytes())?;
+        let mut run = self.lua.load_library(text.as_bytes(), &head)?;
+        loop {
+            match self.lua.resume(&mut run, Input::Go) {
+                Step::Pause if self.pauses >= self.patience => {
+                    return Err(Error::err("out of patience"));
+                }
+                Step::Pause => self.pauses += 1,
+                Step::Done(..) => break,
+                Step::Failed(error, _) => return Err(error),
+                other => panic!("{other:?}"),
+            }
+        }
+        self.lua.registered(&run, &head, &text.as_bytes().into())
+    }
+
     #[track_caller]
     fn check(&mut self, rows: &[(&str, &str)]) {
+        for form in [Form::Script, Form::Function] {
+            self.form = form;
+            self.check_form(rows);
+        }
+        self.form = Form::Script;
+    }
+
+    #[track_caller]
+    fn check_form(&mut self, rows: &[(&str, &str)]) {
         for (text, expected) in rows {
             let got = self.run(text);
-            assert_eq!(&got, expected, "{text}");
+            assert_eq!(&got, expected, "{text} {:?}", self.form);
         }
     }
+}
+
+/// An error of a function as a script has it: its body begins on the second line.
+fn told(error: &str, form: Form) -> String {
+    let mut error = error.to_owned();
+    if form == Form::Function {
+        for line in 2..9 {
+            let there = format!("user_script:{}", line - 1);
+            error = error.replace(&format!("user_function:{line}"), &there);
+        }
+        error = error.replace("script: f, on", "script: SHA, on");
+    }
+    error
 }
 
 #[test]
@@ -175,7 +242,7 @@ fn coroutines_let_commands_through() {
 
 #[test]
 fn errors_name_their_line() {
-    Bench::new().check(&[
+    Bench::new().check_form(&[
         ("return 1 +", "-ERR Error compiling script (new function): user_script:1: unexpected symbol near '<eof>'"),
         ("local x = nil + 1", "-ERR user_script:1: attempt to perform arithmetic on a nil value script: SHA, on @user_script:1."),
         ("\n\nerror('boom')", "-ERR user_script:3: boom script: SHA, on @user_script:3."),
@@ -191,7 +258,12 @@ fn errors_name_their_line() {
 
 #[test]
 fn a_script_cannot_leave_its_box() {
-    let mut bench = Bench::new();
+    for form in [Form::Script, Form::Function] {
+        cannot_leave(Bench { form, ..Bench::new() });
+    }
+}
+
+fn cannot_leave(mut bench: Bench) {
     for text in [
         "_G.x = 1",
         "rawset(_G, 'x', 1)",
@@ -208,10 +280,18 @@ fn a_script_cannot_leave_its_box() {
         "cjson.encode = 1",
         "math.random = 1",
         "coroutine.wrap = 1",
-        "KEYS = {}",
+        "x = 1",
+        "loadstring('x = 1')()",
+        "load(function() return nil end)() y = 1",
     ] {
         let got = bench.run(text);
         assert!(got.contains("Attempt to modify a readonly table"), "{text}: {got}");
+    }
+    assert_eq!(bench.run("return loadstring('return redis.sha1hex')() == redis.sha1hex"), ":1");
+    let keys = bench.run("return loadstring('return KEYS')()");
+    match bench.form {
+        Form::Script => assert_eq!(keys, "*2 $2 k1 $2 k2"),
+        Form::Function => assert!(keys.contains("global variable 'KEYS'"), "{keys}"),
     }
     for name in [
         "io", "debug", "require", "dofile", "loadfile", "module", "package", "newproxy", "print",
@@ -220,7 +300,7 @@ fn a_script_cannot_leave_its_box() {
         let got = bench.run(&format!("return {name}"));
         assert!(got.contains("nonexistent global variable"), "{name}: {got}");
     }
-    bench.check(&[
+    bench.check_form(&[
         ("return tostring(getmetatable(1)) .. tostring(getmetatable(nil)) .. tostring(getmetatable(print_ or tostring))",
          "-ERR user_script:1: Script attempted to access nonexistent global variable 'print_' script: SHA, on @user_script:1."),
         ("return tostring(getmetatable(1)) .. tostring(getmetatable(nil)) .. tostring(getmetatable(tostring))", "$9 nilnilnil"),
@@ -316,4 +396,167 @@ fn libraries_answer_as_those_of_redis() {
         ("return table.concat({1,2,3}, '-')", "$5 1-2-3"),
         ("return ('%d'):format(3)", "$1 3"),
     ]);
+}
+
+#[test]
+fn a_script_and_a_function_see_their_own_globals() {
+    let mut bench = Bench::new();
+    let names = "local t = {} for name in pairs(redis) do t[#t + 1] = name end table.sort(t) return table.concat(t, ' ')";
+    let script = bench.run(names);
+    bench.form = Form::Function;
+    let function = bench.run(names);
+    for name in ["breakpoint", "debug", "replicate_commands"] {
+        assert!(script.contains(name) && !function.contains(name), "{name}: {function}");
+    }
+    for name in ["acl_check_cmd", "call", "set_repl", "setresp", "REPL_ALL", "LOG_DEBUG"] {
+        assert!(function.contains(name), "{name}: {function}");
+    }
+    let got = bench.run("return redis.register_function");
+    assert_eq!(got, "$-1");
+    // What a script is given is not there for a function, not even of a script that runs.
+    let got = bench.run("return _G.KEYS");
+    assert!(got.contains("nonexistent global variable 'KEYS'"), "{got}");
+    bench.form = Form::Script;
+    assert_eq!(bench.run("return #KEYS"), ":2");
+}
+
+#[test]
+fn libraries_register_their_functions() {
+    let mut bench = Bench::new();
+    let shown = |bench: &mut Bench, body: &str| match bench.load(&format!("#!lua name=lib\n{body}"))
+    {
+        Err(error) => error.to_string(),
+        Ok(library) => {
+            let rows = library.functions.iter().map(|function| {
+                let flags: Vec<_> = function.flags.iter().map(|flag| Flag::name(*flag)).collect();
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let about = function.description.as_ref().map(|words| text(words));
+                format!("{} {about:?} {}", text(&function.name), flags.join(","))
+            });
+            rows.collect::<Vec<_>>().join(" | ")
+        }
+    };
+    for (body, expected) in [
+        ("redis.register_function('f', function() end)", "f None "),
+        ("redis.register_function(1, redis.log)", "1 None "),
+        (
+            "local f = function() end redis.register_function('b', f) redis.register_function('a', f)",
+            "b None  | a None ",
+        ),
+        (
+            "redis.register_function{FUNCTION_name='f', callback=function() end, description=5, flags={'NO-WRITES', 'allow-stale', 'allow-oom', 'no-writes'}}",
+            "f Some(\"5\") no-writes,allow-oom,allow-stale",
+        ),
+        ("return 1", "ERR No functions registered"),
+        ("bad script", "ERR Error compiling function: user_function:2: '=' expected near 'script'"),
+        ("redis.register_function()", "ERR wrong number of arguments to redis.register_function"),
+        (
+            "redis.register_function('f', 1, 2)",
+            "ERR wrong number of arguments to redis.register_function",
+        ),
+        (
+            "redis.register_function('f')",
+            "ERR calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).",
+        ),
+        (
+            "redis.register_function({}, 1)",
+            "ERR first argument to redis.register_function must be a string",
+        ),
+        (
+            "redis.register_function('f', 'g')",
+            "ERR second argument to redis.register_function must be a function",
+        ),
+        (
+            "redis.register_function('a-b', redis.log)",
+            "ERR Library names can only contain letters, numbers, or underscores(_) and must be at least one character long",
+        ),
+        (
+            "redis.register_function('f', redis.log) redis.register_function('f', redis.log)",
+            "ERR Function already exists in the library",
+        ),
+        (
+            "redis.register_function{function_name='f'}",
+            "ERR redis.register_function must get a callback argument",
+        ),
+        (
+            "redis.register_function{callback=redis.log}",
+            "ERR redis.register_function must get a function name argument",
+        ),
+        (
+            "redis.register_function{callback=1}",
+            "ERR callback argument given to redis.register_function must be a function",
+        ),
+        (
+            "redis.register_function{function_name={}}",
+            "ERR function_name argument given to redis.register_function must be a string",
+        ),
+        (
+            "redis.register_function{description={}}",
+            "ERR description argument given to redis.register_function must be a string",
+        ),
+        (
+            "redis.register_function{flags='x'}",
+            "ERR flags argument to redis.register_function must be a table representing function flags",
+        ),
+        ("redis.register_function{flags={'x'}}", "ERR unknown flag given"),
+        ("redis.register_function{flags={{}}}", "ERR unknown flag given"),
+        (
+            "redis.register_function{other=1}",
+            "ERR unknown argument given to redis.register_function",
+        ),
+        (
+            "redis.register_function{[redis]=1}",
+            "ERR named argument key given to redis.register_function is not a string",
+        ),
+        ("x = 1", "ERR user_function:2: Attempt to modify a readonly table"),
+        ("redis.x = 1", "ERR user_function:2: Attempt to modify a readonly table"),
+        (
+            "redis.call('get', 'x')",
+            "ERR user_function:2: Script attempted to access nonexistent global variable 'call'",
+        ),
+        (
+            "math.random()",
+            "ERR user_function:2: Script attempted to access nonexistent global variable 'math'",
+        ),
+        (
+            "setmetatable({}, {})",
+            "ERR user_function:2: Script attempted to access nonexistent global variable 'setmetatable'",
+        ),
+        (
+            "return _G",
+            "ERR user_function:2: Script attempted to access nonexistent global variable '_G'",
+        ),
+        ("local x = nil x.y = 1", "ERR user_function:2: attempt to index local 'x' (a nil value)"),
+    ] {
+        assert_eq!(shown(&mut bench, body), expected, "{body}");
+    }
+    // A library that does not end is stopped between two slices.
+    bench.patience = 3;
+    assert_eq!(shown(&mut bench, "while true do end"), "ERR out of patience");
+}
+
+#[test]
+fn what_a_library_kept_from_its_loading_is_of_no_use_later() {
+    let mut bench = Bench::new();
+    let text = "#!lua name=lib
+        local lib = redis
+        redis.register_function('f1', function() lib.register_function('g', function() end) end)
+        redis.register_function('f2', function() lib.math = math end)
+        redis.register_function('f3', function() return lib.call end)";
+    let library = bench.load(text).unwrap();
+    let failed = |index: usize| {
+        let nothing = OwnedArgs::default();
+        let which = (&library, &library.functions[index]);
+        let with = (Proto::Two, Arc::new(Watch::default()));
+        let tables = (nothing.args(), nothing.args());
+        let mut run = bench.lua.run_function(which, tables, with).unwrap();
+        match bench.lua.resume(&mut run, Input::Go) {
+            Step::Failed(error, _) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let can = "redis.register_function can only be called on FUNCTION LOAD command";
+    assert!(failed(0).contains(can), "{}", failed(0));
+    assert!(failed(1).contains("Attempt to modify a readonly table"));
+    assert!(failed(2).contains("nonexistent global variable 'call'"));
 }

@@ -167,7 +167,8 @@ impl Connection {
             self.monitor(OwnedArgs::of(&[b"exec"]).args());
         }
         let proto = self.client.session.borrow().proto;
-        if queue.iter().any(|queued| queued.command.flags.has(Flags::ANY_KEYS)) {
+        let on_ground = |flags: Flags| flags.has(Flags::ANY_KEYS) || flags.has(Flags::LIBRARIES);
+        if queue.iter().any(|queued| on_ground(queued.command.flags)) {
             return self.exec_with_scripts(queue, watched).await;
         }
         let items = self.items_of(&queue);
@@ -224,7 +225,7 @@ impl Connection {
                 Run::Session(_) if queued.command.name == "select" => {
                     self.session_part(queued, &mut Vec::new());
                 }
-                Run::Session(_) | Run::Container => {}
+                Run::Session(_) | Run::Both(..) | Run::Container => {}
                 Run::Keys(_) => {
                     let db: Db = self.client.session.borrow().db;
                     items.push(Item { command: queued.command, args: queued.args.clone(), db });
@@ -241,7 +242,7 @@ impl Connection {
         queued: &Queued,
         out: &mut Vec<u8>,
     ) -> Option<crate::commands::session::Ask> {
-        let Run::Session(handler) = queued.command.run else { return None };
+        let handler = queued.command.in_session()?;
         let facts = self.core.settings.borrow().facts.clone();
         let mut session = self.client.session.borrow_mut();
         let proto = session.proto;

@@ -101,6 +101,11 @@ impl Connection {
             | Ask::ScriptExists(_)
             | Ask::ScriptFlush
             | Ask::ScriptKill) => self.answer_script(ask).await,
+            ask @ (Ask::Function(_)
+            | Ask::FunctionList(_)
+            | Ask::FunctionDump
+            | Ask::FunctionStats
+            | Ask::FunctionKill) => self.answer_functions(ask).await,
             ask => return self.answer_operator(ask).await,
         }
         Asked::Go
@@ -119,9 +124,10 @@ impl Connection {
             Ask::Backup(verb) => self.backup(verb).await,
             Ask::Wait { millis } => return Asked::Wait(millis),
             Ask::WaitAof { local, millis } => self.wait_aof(local, millis).await,
-            Ask::Shutdown(options) if self.must_wait(options) => self.error(&Error::BUSY),
             Ask::Shutdown(options) => {
-                if shutdown::shutdown(&self.core, options).await.is_err() {
+                if let Some(busy) = self.must_wait(options) {
+                    self.error(&busy);
+                } else if shutdown::shutdown(&self.core, options).await.is_err() {
                     self.error(&Error::SHUTDOWN_FAILED);
                 }
             }
@@ -284,9 +290,9 @@ impl Connection {
     }
 
     /// While a script runs for too long, nothing is saved.
-    fn must_wait(&self, options: Shutdown) -> bool {
+    fn must_wait(&self, options: Shutdown) -> Option<Error> {
         let threshold = self.core.settings.borrow().config.busy_reply_threshold;
-        options.save != LastSnapshot::No && self.is_busy(threshold)
+        self.busy(threshold).filter(|_| options.save != LastSnapshot::No)
     }
 
     pub(in crate::server) fn ok_or(&mut self, done: Result<(), Error>) {

@@ -344,9 +344,9 @@ impl Connection {
             return Err(Error::LOADING.into());
         }
         if !command.flags.has(Flags::ALLOW_BUSY)
-            && self.is_busy(self.settings.config.busy_reply_threshold)
+            && let Some(busy) = self.busy(self.settings.config.busy_reply_threshold)
         {
-            return Err(Error::BUSY.into());
+            return Err(busy.into());
         }
         if self.full && transaction::needs_memory(session, command) {
             return Err(Error::OOM.into());
@@ -445,7 +445,7 @@ impl Connection {
         if !self.tally.continues(command) {
             self.flush(Outcome::Done, None);
         }
-        let Run::Session(handler) = command.run else { return Pending::Nothing };
+        let Some(handler) = command.in_session() else { return Pending::Nothing };
         if command.flags.has(Flags::PUBSUB) {
             // What came to a subscription that ends now comes before its end.
             self.take_mail();

@@ -81,7 +81,15 @@ pub async fn gather(core: &Rc<Core>) -> Facts {
 fn scripts(core: &Rc<Core>) -> ScriptFacts {
     let scripts = &core.shared.scripts;
     let (kept, texts) = scripts.kept();
-    ScriptFacts { kept: kept as u64, texts: texts as u64, lua: scripts.memory() as u64 }
+    let registry = scripts.functions.now();
+    ScriptFacts {
+        kept: kept as u64,
+        texts: texts as u64,
+        lua: scripts.memory() as u64,
+        libraries: registry.len() as u64,
+        functions: registry.functions() as u64,
+        registered: registry.bytes() as u64,
+    }
 }
 
 fn view(core: &Rc<Core>) -> View {

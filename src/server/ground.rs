@@ -7,7 +7,7 @@
 //! has all keys that it can use, or of all shards whole, since nothing says beforehand which keys
 //! it will use. The epoch gate is held either way.
 
-use crate::base::ids::{Lsn, ShardId};
+use crate::base::ids::{HOME, Lsn, ShardId};
 use crate::commands::order::{Item, Tracker};
 use crate::commands::script::{May, Rights};
 use crate::commands::session::Watched;
@@ -19,6 +19,7 @@ use crate::router::plan::{Route, global_cursor, local_cursor, route};
 use crate::router::program::Program;
 use crate::router::transaction::{Verdict, Wrote};
 use crate::server::connection::Connection;
+use crate::server::functions::Unsettled;
 use crate::server::scripting::encoded;
 use crate::server::transact::{Coordinator, Turn, enter_gate};
 use crate::shard::execute::Request;
@@ -31,6 +32,8 @@ pub(in crate::server) struct Ground {
     tracker: Option<Tracker>,
     /// Whether a command that writes has been called.
     pub wrote: Wrote,
+    /// Changes of the libraries that it has made.
+    pub unsettled: Vec<Unsettled>,
 }
 
 enum Place {
@@ -46,6 +49,12 @@ pub(in crate::server) enum Barred {
     Changed,
     /// The log is broken.
     Refused(Error),
+}
+
+impl Ground {
+    fn new(place: Place, tracker: Option<Tracker>) -> Ground {
+        Ground { place, tracker, wrote: Wrote::Nothing, unsettled: Vec::new() }
+    }
 }
 
 impl Connection {
@@ -98,7 +107,7 @@ impl Connection {
             Turn::Asks => {
                 coordinator.set_time();
                 let place = Place::Across(coordinator);
-                Ok(Ground { place, tracker, wrote: Wrote::Nothing })
+                Ok(Ground::new(place, tracker))
             }
             Turn::Done(Verdict::Refused(error)) => Err(Barred::Refused(error)),
             Turn::Done(_) => Err(Barred::Changed),
@@ -117,7 +126,7 @@ impl Connection {
         match self.core.run(|shard| shard.open(watched)) {
             Some(open) => {
                 let place = Place::Here(open, ticket, only);
-                Ok(Ground { place, tracker, wrote: Wrote::Nothing })
+                Ok(Ground::new(place, tracker))
             }
             None => {
                 self.core.shared.epochs.leave();
@@ -128,8 +137,11 @@ impl Connection {
     }
 
     /// Logs what was done and gives the keys up; what a reply depends on, on the own shard.
-    pub(in crate::server) async fn leave_ground(&mut self, ground: Ground) -> Result<Lsn, Error> {
-        match ground.place {
+    pub(in crate::server) async fn leave_ground(
+        &mut self,
+        mut ground: Ground,
+    ) -> Result<Lsn, Error> {
+        let left = match ground.place {
             Place::Here(open, ticket, _) => {
                 let requires = self.core.run(|shard| shard.close(open));
                 self.core.shared.epochs.leave();
@@ -140,6 +152,32 @@ impl Connection {
                 Verdict::Refused(error) => Err(error),
                 _ => Ok(Lsn(0)),
             },
+        };
+        if !ground.unsettled.is_empty() {
+            // The own change of the libraries is durable now, or nobody is promised anything.
+            self.core.released(left.clone().unwrap_or(Lsn(0))).await;
+            ground.unsettled.clear();
+        }
+        self.core.shared.scripts.functions.settled().await;
+        left
+    }
+
+    /// Runs a command about the libraries on the shard that keeps them.
+    pub(in crate::server) async fn call_at_home(
+        &mut self,
+        ground: &mut Ground,
+        item: &Item,
+        proto: Proto,
+    ) -> Vec<u8> {
+        ground.wrote = Wrote::Something;
+        match &mut ground.place {
+            Place::Here(open, ..) => {
+                let mut out = Vec::new();
+                let request = Request::of(item, proto);
+                self.core.shard.borrow_mut().run_open(open, request, &mut out);
+                out
+            }
+            Place::Across(coordinator) => coordinator.call_on(HOME, item.clone(), proto).await,
         }
     }
 

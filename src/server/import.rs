@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::base::ids::{Db, ShardId};
+use crate::base::ids::{Db, HOME, ShardId};
 use crate::commands::remake::{Made, Remake, gave};
 use crate::config::Config;
 use crate::limits::{DISK_BLOCK, MANIFEST_MAX};
@@ -198,7 +198,8 @@ impl Keeper {
             Keeper::Owners(batches) => {
                 let mut full = Vec::new();
                 for order in orders {
-                    let owner = shard_of(order.1.key(), core.shards).index();
+                    let owner = order.1.key().map_or(HOME, |key| shard_of(key, core.shards));
+                    let owner = owner.index();
                     let Some(batch) = batches.get_mut(owner) else { continue };
                     batch.bytes += order.1.args.byte_len();
                     batch.orders.push(order);
@@ -374,6 +375,10 @@ impl Maker {
                 self.made_by = format!(", written by Redis {}", String::from_utf8_lossy(&value));
             }
             Event::About(..) | Event::Expect(_) => {}
+            Event::Library(text) => {
+                let words: [&[u8]; 4] = [b"FUNCTION", b"LOAD", b"REPLACE", &text];
+                orders.push((Db(0), Made { args: OwnedArgs::of(&words), gives: None }));
+            }
             Event::Database(number) => {
                 let number = u16::try_from(number);
                 self.db = Db(number.map_err(|_| format!("{path}: a database that cannot be"))?);

@@ -20,6 +20,7 @@ use crate::server::aof;
 use crate::server::checkpoint;
 use crate::server::core::Core;
 use crate::server::disk::{self, Blocks, DiskError, File, Open};
+use crate::server::functions;
 use crate::server::import;
 use crate::server::log;
 use crate::server::recover::{self, Found};
@@ -225,6 +226,7 @@ pub async fn finish(core: &Rc<Core>, found: &Found) -> Result<(), String> {
         kept = sync_kept(core, plan).await?;
     }
     loaded(core);
+    functions::rebuild(core).await?;
     core.on_all(crate::server::settings::apply).await;
     let replaced = found.is_resharding() || kept == Kept::Loaded;
     if let Some((manifest, plan)) = found.old.as_ref().filter(|_| replaced) {

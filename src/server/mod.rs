@@ -18,6 +18,7 @@ pub mod disk;
 pub mod elsewhere;
 pub mod epochs;
 pub mod facts;
+pub mod functions;
 pub mod ground;
 pub mod housekeeping;
 pub mod import;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::base::ids::ShardId;
+use crate::base::ids::{HOME, ShardId};
 use crate::commands::admin::Saving;
 use crate::commands::session::Reload;
 use crate::persist::manifest::{End, Manifest};
@@ -10,6 +10,7 @@ use crate::persist::recovery::{Replay, ShardPlan};
 use crate::resp::error::Error;
 use crate::server::aof;
 use crate::server::core::Core;
+use crate::server::functions;
 use crate::server::load::{self, Target};
 use crate::server::log;
 use crate::server::saver;
@@ -51,6 +52,11 @@ async fn all_at_once(core: &Rc<Core>) -> Result<(), Error> {
             log::warning(format!("Loading again failed: {why}"));
             failed = Some(why);
         }
+    }
+    let rebuilt = core.on_async(HOME, |core| async move { functions::rebuild(&core).await }).await;
+    if let Err(why) = rebuilt {
+        log::warning(format!("Loading again failed: {why}"));
+        failed = Some(why);
     }
     for (shard, ticket) in (0..core.shards).map(ShardId).zip(tickets) {
         core.on(shard, move |core| core.step_aside(ticket)).await;

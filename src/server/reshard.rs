@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::base::ids::{Epoch, Generation, ShardId};
+use crate::base::ids::{Epoch, Generation, HOME, ShardId};
 use crate::keyspace::item::{Item, Sink};
 use crate::keyspace::snapshot::{Budget, Step};
 use crate::limits::SNAPSHOT_BUFFER;
@@ -29,6 +29,7 @@ impl Streams {
     fn owner_of(&mut self, item: &Item<'_>) -> usize {
         let shards = self.writers.len() as u16;
         match item {
+            Item::Library { .. } => HOME.index(),
             Item::Small { key, .. } => shard_of(key, shards).index(),
             Item::Open { id, key, .. } => {
                 let owner = shard_of(key, shards).index();

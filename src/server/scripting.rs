@@ -2,13 +2,16 @@
 //! (script/machine.rs); here the command is run and its reply brought back.
 //! Where that is, is decided in `ground.rs`.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::base::ids::{Db, ShardId};
 use crate::commands::acl::identity::Standing;
+use crate::commands::acl::user::User;
+use crate::commands::library::{Flag, Library};
 use crate::commands::order::Item;
-use crate::commands::script::{Eval, May, Rights, allowed};
+use crate::commands::script::{Eval, Given, May, Rights, allowed};
 use crate::commands::session::{Ask, Queued, Watched};
 use crate::commands::spec::{Command, Flags, Run};
 use crate::commands::table;
@@ -19,19 +22,30 @@ use crate::resp::error::Error;
 use crate::resp::reply::{Proto, Reply, is_error};
 use crate::router::slot::shard_of;
 use crate::router::transaction::Wrote;
-use crate::script::machine::{Counted, Input, Run as Machine, Step};
+use crate::script::machine::{Counted, Input, Interpreter, Run as Machine, Step};
 use crate::script::reach::Reach;
 use crate::script::source::{Declared, Sha};
+use crate::script::watch::Watch;
 use crate::server::connection::Connection;
+use crate::server::core::Core;
+use crate::server::functions::{Patience, compile};
 use crate::server::ground::{Barred, Ground};
 use crate::server::log;
-use crate::server::scripts::Running;
+use crate::server::scripts::{Of, Running};
 use crate::server::tally;
 use crate::shard::shard::Writes;
 
+/// What runs.
+enum Program {
+    /// A script.
+    Script(Sha),
+    /// A function of a library.
+    Function(Arc<Library>, usize),
+}
+
 /// A script that is known, and what it may do.
 struct Ready {
-    sha: Sha,
+    program: Program,
     rights: Rights,
     /// The one shard that it can use, and the keys.
     only: Option<(ShardId, Vec<Vec<u8>>)>,
@@ -42,7 +56,7 @@ impl Connection {
     pub(in crate::server) async fn answer_script(&mut self, ask: Ask) {
         let scripts = &self.core.shared.scripts;
         match ask {
-            Ask::Eval(eval) => self.eval(*eval).await,
+            Ask::Eval(eval) => self.eval(Arc::from(eval)).await,
             Ask::ScriptLoad(text) => {
                 let seed = || self.core.shard.borrow_mut().dice();
                 match self.core.scripting.load(&text, scripts, seed) {
@@ -61,7 +75,7 @@ impl Connection {
                 scripts.flush();
                 self.write(|reply| reply.ok());
             }
-            Ask::ScriptKill => match scripts.kill() {
+            Ask::ScriptKill => match scripts.kill(Of::Script) {
                 Ok(()) => self.write(|reply| reply.ok()),
                 Err(error) => self.error(&error),
             },
@@ -69,22 +83,11 @@ impl Connection {
         }
     }
 
-    async fn eval(&mut self, eval: Eval) {
+    async fn eval(&mut self, eval: Arc<Eval>) {
         self.show_to_monitors(&eval.args, None);
-        let ready = match self.make_ready(&eval) {
-            Ok(ready) => ready,
+        let (mut ground, ready) = match self.ready_on_ground(&eval).await {
+            Ok(both) => both,
             Err(error) => return self.error(&error),
-        };
-        let row = table::find(eval.args.args().at(0));
-        let tracker = row.and_then(|row| self.track_command(row));
-        let entered = match &ready.only {
-            Some((shard, keys)) => self.enter_part(*shard, keys, tracker, &ready.rights).await,
-            None => self.enter_ground(Vec::new(), tracker, &ready.rights).await,
-        };
-        let mut ground = match entered {
-            Ok(ground) => ground,
-            Err(Barred::Changed) => unreachable!("nothing was watched"),
-            Err(Barred::Refused(error)) => return self.error(&error),
         };
         let (reply, counted) = self.run_script(&mut ground, &eval, ready).await;
         let start = self.pipeline.out.len();
@@ -100,12 +103,81 @@ impl Connection {
         }
     }
 
+    /// Finds the script and claims what it may use. A function is looked for again if the libraries
+    /// have changed on the way.
+    async fn ready_on_ground(&mut self, eval: &Eval) -> Result<(Ground, Ready), Error> {
+        let row = table::find(eval.args.args().at(0));
+        let tracker = row.and_then(|row| self.track_command(row));
+        loop {
+            let changes = self.core.shared.scripts.functions.changes();
+            let ready = self.make_ready(eval).await?;
+            let entered = match &ready.only {
+                Some((shard, keys)) => self.enter_part(*shard, keys, tracker, &ready.rights).await,
+                None => self.enter_ground(Vec::new(), tracker, &ready.rights).await,
+            };
+            let ground = entered.map_err(|barred| match barred {
+                Barred::Changed => unreachable!("nothing was watched"),
+                Barred::Refused(error) => error,
+            })?;
+            let here = match &ready.program {
+                Program::Script(_) => true,
+                // A library that is refused may have been compiled meanwhile, by the same name.
+                Program::Function(library, _) => {
+                    changes == self.core.shared.scripts.functions.changes()
+                        && self.lua(|lua| lua.has_library(library)).unwrap_or(true)
+                }
+            };
+            if here {
+                return Ok((ground, ready));
+            }
+            self.leave_ground(ground).await?;
+        }
+    }
+
     /// Finds the script and decides what it may do.
-    fn make_ready(&self, eval: &Eval) -> Result<Ready, Error> {
+    async fn make_ready(&self, eval: &Eval) -> Result<Ready, Error> {
+        if eval.given == Given::Function {
+            return self.function_ready(eval).await;
+        }
         let seed = || self.core.shard.borrow_mut().dice();
         let scripts = &self.core.shared.scripts;
         let (sha, known) = self.core.scripting.prepare(eval, scripts, seed)?;
-        let declared = known.declared;
+        let rights = self.rights(eval, known.declared)?;
+        let only = match known.reach {
+            Reach::Declared => self.only_shard(eval),
+            Reach::All => None,
+        };
+        Ok(Ready { program: Program::Script(sha), rights, only })
+    }
+
+    /// The same for a function.
+    async fn function_ready(&self, eval: &Eval) -> Result<Ready, Error> {
+        let functions = &self.core.shared.scripts.functions;
+        let found = functions.now().locate(eval.args.args().at(1));
+        let not_found = || Error::err("Function not found");
+        let (library, index) = found.ok_or_else(not_found)?;
+        if let Some(problem) = &eval.problem {
+            return Err(problem.clone());
+        }
+        let function = library.functions.get(index).ok_or_else(not_found)?;
+        let declared = Declared {
+            no_writes: function.has(Flag::NoWrites),
+            allow_oom: function.has(Flag::AllowOom),
+        };
+        let rights = self.rights(eval, Some(declared))?;
+        self.core.scripting.refresh(functions);
+        if !self.lua(|lua| lua.has_library(&library))? {
+            compile(&self.core, &library.text, Patience::Endless).await?;
+        }
+        let only = match function.reach {
+            Reach::Declared => self.only_shard(eval),
+            Reach::All => None,
+        };
+        Ok(Ready { program: Program::Function(library, index), rights, only })
+    }
+
+    /// What a script may do, if it may run now.
+    fn rights(&self, eval: &Eval, declared: Option<Declared>) -> Result<Rights, Error> {
         let refused = match &self.core.shard.borrow().writes {
             Writes::Refused(error) => Some(error.clone()),
             Writes::Allowed => None,
@@ -115,16 +187,12 @@ impl Connection {
             _ => eval.may,
         };
         let full = self.full && declared.is_none_or(|declared| !declared.allow_oom);
-        let debug = scripts.debug.load(Ordering::Relaxed);
+        let debug = self.core.shared.scripts.debug.load(Ordering::Relaxed);
         let rights = Rights { may, full, refused, wrote: false, debug };
         if declared.is_some() {
             admit(declared, eval, &rights)?;
         }
-        let only = match known.reach {
-            Reach::Declared => self.only_shard(eval),
-            Reach::All => None,
-        };
-        Ok(Ready { sha, rights, only })
+        Ok(rights)
     }
 
     /// The one of several shards that all declared keys live on.
@@ -140,17 +208,16 @@ impl Connection {
     async fn run_script(
         &mut self,
         ground: &mut Ground,
-        eval: &Eval,
+        eval: &Arc<Eval>,
         ready: Ready,
     ) -> (Vec<u8>, Counted) {
         let core = std::rc::Rc::clone(&self.core);
         let scripts = &core.shared.scripts;
-        let entry = scripts.begin();
-        let running = std::sync::Arc::clone(&entry.running);
+        let entry = scripts.begin(ready.program.function(eval));
+        let running = Arc::clone(&entry.running);
         let proto = self.client.session.borrow().proto;
-        let begun = self.lua(|lua| {
-            lua.run(ready.sha, eval.tables(), proto, std::sync::Arc::clone(&running.watch))
-        });
+        let begun =
+            self.lua(|lua| ready.program.begin(lua, eval, (proto, Arc::clone(&running.watch))));
         let mut run = match begun.and_then(|begun| begun) {
             Ok(run) => run,
             Err(error) => return (encoded(&error), Counted::No),
@@ -159,7 +226,10 @@ impl Connection {
         let mut db = self.client.session.borrow().db;
         let mut reply: Option<Vec<u8>> = None;
         loop {
-            match self.resume(&mut run, reply.take()) {
+            let given = reply.take();
+            let user = self.client.session.borrow().identity.limited().cloned();
+            let input = given.as_deref().map_or(Input::Go, Input::Reply);
+            match resume(&self.core, user, &mut run, input) {
                 Step::Call(args, spoken) => {
                     running.called();
                     let row = allowed(args.args(), &rights).map_err(Refused::from);
@@ -185,35 +255,8 @@ impl Connection {
         }
     }
 
-    fn lua<T>(
-        &self,
-        work: impl FnOnce(&mut crate::script::machine::Interpreter) -> T,
-    ) -> Result<T, Error> {
+    fn lua<T>(&self, work: impl FnOnce(&mut Interpreter) -> T) -> Result<T, Error> {
         self.core.scripting.with(|| self.core.shard.borrow_mut().dice(), work)
-    }
-
-    fn resume(&self, run: &mut Machine, reply: Option<Vec<u8>>) -> Step {
-        let user = self.client.session.borrow().identity.limited().cloned();
-        let resumed = self.lua(|lua| {
-            lua.speak_for(user);
-            let input = reply.as_deref().map_or(Input::Go, Input::Reply);
-            (lua.resume(run, input), lua.take_lines())
-        });
-        match resumed {
-            Err(error) => Step::Failed(error, Counted::No),
-            Ok((step, lines)) => {
-                for (level, line) in lines {
-                    let level = match level {
-                        0 => log::Level::Debug,
-                        1 => log::Level::Verbose,
-                        2 => log::Level::Notice,
-                        _ => log::Level::Warning,
-                    };
-                    log::line(level, &String::from_utf8_lossy(&line));
-                }
-                step
-            }
-        }
     }
 
     fn ended(&self, reply: Vec<u8>) -> Vec<u8> {
@@ -299,9 +342,9 @@ impl Connection {
     pub(in crate::server) async fn eval_in_exec(
         &mut self,
         ground: &mut Ground,
-        eval: Eval,
+        eval: Arc<Eval>,
     ) -> Vec<u8> {
-        match self.make_ready(&eval) {
+        match self.make_ready(&eval).await {
             Err(error) => encoded(&error),
             // An error is counted with the command that it answers.
             Ok(ready) => self.run_script(ground, &eval, ready).await.0,
@@ -367,7 +410,19 @@ impl Connection {
         let mut reply = Vec::new();
         match self.session_part(queued, &mut reply) {
             None => {}
-            Some(Ask::Eval(eval)) => return self.eval_in_exec(ground, *eval).await,
+            Some(Ask::Eval(eval)) => return self.eval_in_exec(ground, Arc::from(eval)).await,
+            Some(Ask::Function(change)) => return self.change_on_ground(ground, &change).await,
+            Some(
+                ask @ (Ask::FunctionList(_)
+                | Ask::FunctionDump
+                | Ask::FunctionStats
+                | Ask::FunctionKill),
+            ) => {
+                let start = self.pipeline.out.len();
+                self.tell_functions(ask);
+                reply.extend_from_slice(self.pipeline.out.get(start..).unwrap_or_default());
+                self.pipeline.out.truncate(start);
+            }
             Some(ask) => {
                 let start = self.pipeline.out.len();
                 // No other command that is queued asks for a script.
@@ -379,9 +434,69 @@ impl Connection {
         reply
     }
 
-    /// Does a script run for so long that others are told so?
-    pub(in crate::server) fn is_busy(&self, millis: u64) -> bool {
-        self.core.shared.scripts.is_busy(Duration::from_millis(millis))
+    /// Does a script run for so long that others are told so? What they are told.
+    pub(in crate::server) fn busy(&self, millis: u64) -> Option<Error> {
+        self.core.shared.scripts.busy(Duration::from_millis(millis))
+    }
+}
+
+impl Program {
+    /// The name of a function, and the request by which it was called.
+    fn function(&self, eval: &Arc<Eval>) -> Option<(Vec<u8>, Arc<Eval>)> {
+        match self {
+            Program::Script(_) => None,
+            Program::Function(library, index) => {
+                let function = library.functions.get(*index)?;
+                Some((function.name.clone(), Arc::clone(eval)))
+            }
+        }
+    }
+
+    /// A run of it.
+    fn begin(
+        &self,
+        lua: &Interpreter,
+        eval: &Eval,
+        (proto, watch): (Proto, Arc<Watch>),
+    ) -> Result<Machine, Error> {
+        match self {
+            Program::Script(sha) => lua.run(*sha, eval.tables(), proto, watch),
+            Program::Function(library, index) => {
+                let function = library.functions.get(*index);
+                let function = function.ok_or_else(|| Error::err("Function not found"))?;
+                lua.run_function((library, function), eval.tables(), (proto, watch))
+            }
+        }
+    }
+}
+
+/// Lets a run go on, and writes what it has to say into the server's log.
+/// `user` is whose script it is, if not one who may do everything.
+pub(in crate::server) fn resume(
+    core: &Core,
+    user: Option<Arc<User>>,
+    run: &mut Machine,
+    input: Input<'_>,
+) -> Step {
+    let seed = || core.shard.borrow_mut().dice();
+    let resumed = core.scripting.with(seed, |lua| {
+        lua.speak_for(user);
+        (lua.resume(run, input), lua.take_lines())
+    });
+    match resumed {
+        Err(error) => Step::Failed(error, Counted::No),
+        Ok((step, lines)) => {
+            for (level, line) in lines {
+                let level = match level {
+                    0 => log::Level::Debug,
+                    1 => log::Level::Verbose,
+                    2 => log::Level::Notice,
+                    _ => log::Level::Warning,
+                };
+                log::line(level, &String::from_utf8_lossy(&line));
+            }
+            step
+        }
     }
 }
 

@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::base::ids::ShardId;
+use crate::commands::function::Runs;
 use crate::commands::script::{Eval, Given};
 use crate::resp::error::Error;
+use crate::router::transaction::Wrote;
 use crate::script::library::Library;
 use crate::script::machine::{Interpreter, Known};
 use crate::script::source::{Sha, sha_named, sha_of};
 use crate::script::watch::Watch;
+use crate::server::functions::Functions;
 
 /// From so long on a script counts as one that lasts: about a slice.
 const LONG: Duration = Duration::from_millis(1);
@@ -20,6 +23,8 @@ const LONG: Duration = Duration::from_millis(1);
 #[derive(Debug, Default)]
 pub struct Scripts {
     library: Mutex<Library>,
+    /// The libraries of functions.
+    pub functions: Functions,
     /// SCRIPT FLUSH, how often: what a core has compiled before is of no use any more.
     flushes: AtomicU64,
     running: Mutex<Vec<Arc<Running>>>,
@@ -37,9 +42,52 @@ pub struct Running {
     /// What its interpreter looks at.
     pub watch: Arc<Watch>,
     since: Instant,
+    /// If it is a function: its name, and the request by which it was called.
+    function: Option<(Vec<u8>, Arc<Eval>)>,
+}
+
+/// What runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// A script.
+    Script,
+    /// A function of a library.
+    Function,
+}
+
+impl Of {
+    /// It runs for too long.
+    pub fn busy(self) -> Error {
+        match self {
+            Of::Script => Error::BUSY,
+            Of::Function => Error::BUSY_FUNCTION,
+        }
+    }
+}
+
+/// Which of those that run, the longest first, SCRIPT KILL or FUNCTION KILL ends.
+fn victim(running: &[(Of, Wrote)], asked: Of) -> Result<usize, Error> {
+    if running.is_empty() {
+        return Err(Error::NOTBUSY);
+    }
+    let found = running.iter().position(|one| *one == (asked, Wrote::Nothing));
+    let others = || running.iter().find(|(_, wrote)| *wrote == Wrote::Nothing);
+    match found {
+        Some(index) => Ok(index),
+        None if running.iter().any(|(of, _)| *of == asked) => Err(Error::UNKILLABLE),
+        None => Err(others().map_or(Error::UNKILLABLE, |(of, _)| of.busy())),
+    }
 }
 
 impl Running {
+    fn of(&self) -> Of {
+        if self.function.is_some() { Of::Function } else { Of::Script }
+    }
+
+    fn wrote(&self) -> Wrote {
+        if self.watch.has_written() { Wrote::Something } else { Wrote::Nothing }
+    }
+
     /// It has called a command: whoever waits for other shards runs long without a whole slice.
     pub fn called(&self) {
         if self.since.elapsed() >= LONG {
@@ -67,34 +115,45 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Scripts {
-    /// A script begins.
-    pub fn begin(&self) -> Entry<'_> {
+    /// A script begins, or the function of this name.
+    pub fn begin(&self, function: Option<(Vec<u8>, Arc<Eval>)>) -> Entry<'_> {
         let watch = Arc::new(Watch::new(&self.long));
-        let running = Arc::new(Running { watch, since: Instant::now() });
+        let running = Arc::new(Running { watch, since: Instant::now(), function });
         locked(&self.running).push(Arc::clone(&running));
         Entry { scripts: self, running }
     }
 
-    /// Does a script run that has run for so long?
-    pub fn is_busy(&self, threshold: Duration) -> bool {
+    /// Does a script run that has run for so long? What others are told then.
+    pub fn busy(&self, threshold: Duration) -> Option<Error> {
         if self.long.load(Ordering::Relaxed) == 0 || threshold.is_zero() {
-            return false;
+            return None;
         }
-        locked(&self.running).iter().any(|running| running.since.elapsed() >= threshold)
+        let running = locked(&self.running);
+        let long = running.iter().find(|running| running.since.elapsed() >= threshold);
+        long.map(|running| running.of().busy())
     }
 
-    /// SCRIPT KILL: of those that run longest, one that has written nothing.
-    pub fn kill(&self) -> Result<(), Error> {
+    /// SCRIPT KILL and FUNCTION KILL.
+    pub fn kill(&self, asked: Of) -> Result<(), Error> {
         let running = locked(&self.running);
-        if running.is_empty() {
-            return Err(Error::NOTBUSY);
+        let rows: Vec<_> = running.iter().map(|one| (one.of(), one.wrote())).collect();
+        let index = victim(&rows, asked)?;
+        if let Some(running) = running.get(index) {
+            running.watch.kill();
         }
-        match running.iter().find(|running| !running.watch.has_written()) {
-            Some(running) => {
-                running.watch.kill();
-                Ok(())
-            }
-            None => Err(Error::UNKILLABLE),
+        Ok(())
+    }
+
+    /// FUNCTION STATS: the function that runs longest. Refused while a script is busy instead.
+    pub fn runs(&self, threshold: Duration) -> Result<Option<Runs>, Error> {
+        let function = locked(&self.running).iter().find_map(|running| {
+            let (name, eval) = running.function.as_ref()?;
+            let millis = running.since.elapsed().as_millis() as u64;
+            Some(Runs { name: name.clone(), args: eval.args.clone(), millis })
+        });
+        match (&function, self.busy(threshold)) {
+            (None, Some(busy)) => Err(busy),
+            _ => Ok(function),
         }
     }
 
@@ -127,6 +186,8 @@ impl Scripts {
 pub struct Scripting {
     lua: RefCell<Option<Interpreter>>,
     flushes: Cell<u64>,
+    /// The changes of the libraries that this core has seen.
+    changes: Cell<u64>,
     runs: Cell<u32>,
 }
 
@@ -160,7 +221,7 @@ impl Scripting {
         let given = eval.args.args().at(1);
         let sha = match eval.given {
             Given::Text => sha_of(given),
-            Given::Name => sha_named(given).ok_or(Error::NOSCRIPT)?,
+            Given::Name | Given::Function => sha_named(given).ok_or(Error::NOSCRIPT)?,
         };
         let flushes = scripts.flushes.load(Ordering::SeqCst);
         let stale = self.flushes.replace(flushes) != flushes;
@@ -173,12 +234,22 @@ impl Scripting {
             }
             match eval.given {
                 Given::Text => keep(lua, scripts, given),
-                Given::Name => {
+                Given::Name | Given::Function => {
                     let text = locked(&scripts.library).get(&sha).ok_or(Error::NOSCRIPT)?;
                     Ok((sha, lua.prepare(sha, &text)?))
                 }
             }
         })?
+    }
+
+    /// Forgets functions of libraries that are not there any more.
+    pub fn refresh(&self, functions: &Functions) {
+        let changes = functions.changes();
+        if self.changes.replace(changes) != changes
+            && let Some(lua) = &mut *self.lua.borrow_mut()
+        {
+            lua.keep_libraries(&functions.now());
+        }
     }
 
     /// SCRIPT LOAD.
@@ -210,4 +281,31 @@ fn keep(lua: &mut Interpreter, scripts: &Scripts, text: &[u8]) -> Result<(Sha, K
     let known = lua.prepare(sha, text)?;
     locked(&scripts.library).keep(text)?;
     Ok((sha, known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_killed() {
+        use Of::{Function, Script};
+        use Wrote::{Nothing, Something};
+        let (busy_script, busy_function) = (Error::BUSY, Error::BUSY_FUNCTION);
+        type Row<'a> = (&'a [(Of, Wrote)], Of, Result<usize, Error>);
+        let rows: &[Row<'_>] = &[
+            (&[], Script, Err(Error::NOTBUSY)),
+            (&[(Script, Nothing)], Script, Ok(0)),
+            (&[(Script, Something)], Script, Err(Error::UNKILLABLE)),
+            (&[(Script, Something), (Script, Nothing)], Script, Ok(1)),
+            (&[(Function, Nothing)], Script, Err(busy_function)),
+            (&[(Function, Something)], Script, Err(Error::UNKILLABLE)),
+            (&[(Script, Nothing)], Function, Err(busy_script)),
+            (&[(Script, Nothing), (Function, Nothing)], Function, Ok(1)),
+            (&[(Script, Nothing), (Function, Something)], Function, Err(Error::UNKILLABLE)),
+        ];
+        for (running, asked, expected) in rows {
+            assert_eq!(victim(running, *asked), *expected, "{running:?} {asked:?}");
+        }
+    }
 }

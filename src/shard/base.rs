@@ -120,6 +120,7 @@ impl Sink for BaseWriter {
 /// Hands an item to the encoder of snapshot files.
 pub fn encode(writer: &mut ChunkWriter, item: Item<'_>) {
     match item {
+        Item::Library { name, text } => writer.library(name, text),
         Item::Small { db, key, deadline, value: Small::Str(bytes) } => {
             writer.string(db, key, deadline, bytes);
         }
@@ -149,6 +150,9 @@ fn size_of_shape(shape: Shape) -> (Kind, u64) {
 impl CommandWriter {
     fn command(&mut self, item: Item<'_>) {
         match item {
+            Item::Library { text, .. } => {
+                self.put(Db(0), &[b"FUNCTION", b"LOAD", b"REPLACE", text]);
+            }
             Item::Small { db, key, deadline, value } => {
                 match value {
                     Small::Str(bytes) => {

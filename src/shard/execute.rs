@@ -7,7 +7,7 @@ use crate::commands::call::{Call, Effect};
 use crate::commands::events::Cause;
 use crate::commands::order::{Item, Tracker, Voice};
 use crate::commands::session::Watched;
-use crate::commands::spec::{Command, Flags, KeySpec, Run};
+use crate::commands::spec::{Command, Flags, KeySpec};
 use crate::commands::table;
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
@@ -181,7 +181,7 @@ impl Shard {
         out: &mut Vec<u8>,
     ) -> Effect {
         let mut reply = Reply::new(out, request.proto);
-        let Run::Keys(handler) = request.command.run else {
+        let Some(handler) = request.command.on_keys() else {
             reply.error(&Error::err("command is not allowed here"));
             return Effect::Nothing;
         };
@@ -222,7 +222,7 @@ impl Shard {
     /// The commands of a log are resolved ones; an error is a damaged or foreign log.
     pub fn replay(&mut self, args: Args<'_>, db: Db, scratch: &mut Vec<u8>) -> Result<(), String> {
         let command = table::resolve(args).map_err(|error| error.to_string())?;
-        let Run::Keys(handler) = command.run else {
+        let Some(handler) = command.on_keys() else {
             return Err(format!("'{}' is not a command over keys", command.name));
         };
         self.keys.begin(Millis::REPLAY, Lsn(0));

@@ -12,13 +12,15 @@ const BATCH: usize = 1 << 20;
 const PAGE: usize = 1024;
 
 impl Shard {
-    /// Writes all keys, those that have expired too: Redis drops them itself. Returns how many.
+    /// Writes the libraries of functions and all keys, also those that have expired: Redis drops
+    /// them itself. Returns how many keys.
     pub fn write_dump<E>(
         &mut self,
         writer: &mut FileWriter,
         each: &mut dyn FnMut(Vec<u8>) -> Result<(), E>,
     ) -> Result<u64, E> {
         self.keys.begin(Millis::REPLAY, Lsn(0));
+        self.keys.libraries().iter().for_each(|(_, text)| writer.library(text));
         let (mut count, mut value) = (0, Vec::new());
         for db in (0..self.keys.databases()).map(Db) {
             let (mut cursor, mut names) = (0, Vec::new());

@@ -29,6 +29,7 @@ impl Shard {
         let keys = &mut self.keys;
         let unique = |id: u64| id | u64::from(file.0) << 48;
         match *item {
+            Item::Library { name, text } => keys.load_library(name, text),
             Item::Expect { db, keys: count } => {
                 keys.load_expect(db, count);
                 Ok(())

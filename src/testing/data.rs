@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::base::ids::{Db, Epoch, Generation, Lsn, ShardId, TxId};
+use crate::base::ids::{Db, Epoch, Generation, HOME, Lsn, ShardId, TxId};
 use crate::base::time::Millis;
 use crate::keyspace::keyspace::{Keyspace, Settings};
 use crate::persist::manifest::{Base, End, HashId, Manifest, Segment, ShardFiles};
@@ -72,6 +72,9 @@ fn commands(n: u64) -> Vec<String> {
         format!("ZREM zset:{n} b"),
         format!("SET gone:{n} {noise}"),
         format!("DEL gone:{n}"),
+        format!("FUNCTION LOAD REPLACE #!lua\tname=lib{}\n{noise}", n % 7),
+        format!("FUNCTION LOAD REPLACE #!lua\tname=gone\n{n}"),
+        format!("FUNCTION DELETE gone"),
     ]
 }
 
@@ -123,6 +126,9 @@ struct Maker {
 impl Maker {
     fn owner(line: &str) -> usize {
         let key = line.split(' ').nth(1).expect("a key");
+        if line.starts_with("FUNCTION ") {
+            return HOME.index();
+        }
         shard_of(key.as_bytes(), SHARDS).index()
     }
 
@@ -334,6 +340,9 @@ pub fn contents(shard: &mut Shard) -> Vec<String> {
             lines.sort();
             all.extend(lines);
         }
+    }
+    for (name, text) in shard.keys.libraries().iter() {
+        all.push(format!("library {} {}", name.escape_ascii(), text.escape_ascii()));
     }
     all
 }

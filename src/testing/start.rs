@@ -297,6 +297,7 @@ impl Sink for Streams {
     fn take(&mut self, item: Item<'_>) {
         let shards = self.writers.len() as u16;
         let owner = match &item {
+            Item::Library { .. } => 0,
             Item::Small { key, .. } => shard_of(key, shards).index(),
             Item::Open { id, key, .. } => {
                 let owner = shard_of(key, shards).index();

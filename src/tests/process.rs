@@ -12,6 +12,8 @@ mod bench;
 mod damage;
 #[path = "process/eviction.rs"]
 mod eviction;
+#[path = "process/functions.rs"]
+mod functions;
 #[path = "process/hash_expire.rs"]
 mod hash_expire;
 #[path = "process/hostile.rs"]

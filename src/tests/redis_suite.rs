@@ -41,12 +41,13 @@ const UNITS: &[(&str, usize)] = &[
     ("unit/protocol", 24),
     ("unit/info-command", 2),
     ("unit/other", 18),
-    ("unit/introspection", 20),
+    ("unit/introspection", 21),
     ("unit/introspection-2", 35),
     ("unit/slowlog", 12),
     ("unit/quit", 2),
     ("unit/latency-monitor", 12),
-    ("unit/scripting", 140),
+    ("unit/scripting", 256),
+    ("unit/functions", 94),
     ("unit/acl", 72),
     ("unit/acl-v2", 29),
     ("unit/auth", 9),
@@ -165,21 +166,6 @@ fn plain(text: &[u8]) -> String {
     out + rest
 }
 
-/// The tests of scripts run twice in Redis, the first time by functions, which there are not: a
-/// copy of the unit beside it runs them once. The unit to run.
-fn without_functions(tree: &Path, name: &str) -> String {
-    if name != "unit/scripting" {
-        return name.to_owned();
-    }
-    let unit = fs::read_to_string(tree.join("tests/unit/scripting.tcl")).expect("the unit");
-    let both = "foreach is_eval {0 1} {";
-    assert!(unit.contains(both), "the unit has changed");
-    let copy = format!("{name}-eval");
-    let path = tree.join(format!("tests/{copy}.tcl"));
-    fs::write(path, unit.replace(both, "foreach is_eval {1} {")).expect("a copy");
-    copy
-}
-
 /// Units that Redis does not run against a server that is there already, though most of their tests
 /// need no other: up to the words at which those begin that do.
 const OWN_SERVER: &[(&str, &str)] = &[
@@ -188,20 +174,19 @@ const OWN_SERVER: &[(&str, &str)] = &[
     ("unit/auth", "    start_server {tags {\"masterauth\"}} {"),
 ];
 
-/// A copy of such a unit that runs here: without the tag that forbids it, without MIGRATE and
-/// FCALL_RO, and with a connection that is made when the password is there. The unit to run.
+/// A copy of such a unit that runs here: without the tag that forbids it, without MIGRATE,
+/// and with a connection that is made when the password is there. The unit to run.
 fn for_this_server(tree: &Path, name: &str) -> String {
     let Some((_, end)) = OWN_SERVER.iter().find(|(unit, _)| *unit == name) else {
-        return without_functions(tree, name);
+        return name.to_owned();
     };
     let unit = fs::read_to_string(tree.join(format!("tests/{name}.tcl"))).expect("the unit");
     let (unit, _) = unit.split_once(end).expect("the unit has changed");
     let locked = "overrides {requirepass foobar}} {\n";
     let later = "overrides {requirepass foobar}} {\n    set ::singledb 1\n    reconnect\n";
     let unit = unit.replace(" external:skip", "").replace(locked, later);
-    let absent = |line: &&str| line.contains("MIGRATE") || line.contains("FCALL_RO \"\"");
-    let mut text: String =
-        unit.lines().filter(|line| !absent(line)).map(|line| line.to_owned() + "\n").collect();
+    let there = unit.lines().filter(|line| !line.contains("MIGRATE"));
+    let mut text: String = there.map(|line| line.to_owned() + "\n").collect();
     if end.starts_with(' ') {
         text.push_str("}\n");
     }

@@ -6,15 +6,18 @@ use crate::base::prng::Prng;
 use crate::base::time::Millis;
 use crate::commands::call::{Call, Effect};
 use crate::commands::digest::{of_parts, parts};
-use crate::commands::spec::{Command, Flags, Run};
+use crate::commands::spec::{Command, Flags};
 use crate::commands::table;
 use crate::keyspace::keyspace::{Keyspace, Settings};
-use crate::persist::rdb::payload::seal;
+use crate::persist::rdb::{libraries, payload::seal};
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::{Proto, Reply};
 use crate::types::hyperloglog::DENSE_LEN;
 
 const NOW: Millis = Millis(1_700_000_000_000);
+
+const CHANGED: &[u8] = b"#!lua name=lib\n2";
+const OTHER: &[u8] = b"#!lua name=other\n3";
 
 /// What is there before each example.
 const BEFORE: &str = "set s 5
@@ -36,6 +39,7 @@ const BEFORE: &str = "set s 5
     xadd x 1 a 1
     xadd x 2 a 2
     xadd x 3 a 3
+    function load LIBRARY
     xgroup create x g 0
     xreadgroup group g c count 2 streams x >";
 
@@ -68,6 +72,13 @@ const CHANGES: &str = "append s x
     expireat s 1800000000
     flushall
     flushdb
+    function delete lib
+    function flush
+    function flush async
+    function load OTHER
+    function load replace CHANGED
+    function restore LIBRARIES replace
+    function restore LIBRARIES flush
     getdel s
     getex s ex 100
     getset s x
@@ -319,6 +330,8 @@ const NOTHING: &str = "bitfield s set u8 0 53 get u4 0
     del nothing
     expire nothing 100
     expire mortal 1 gt
+    function delete nothing
+    function load LIBRARY
     getdel nothing
     getex s
     hdel h nothing
@@ -424,7 +437,7 @@ impl Shard {
     /// The row and what is to be logged. Errors count as no effect.
     fn run(&mut self, request: &OwnedArgs, now: Millis) -> (&'static Command, Effect) {
         let row = table::resolve(request.args()).unwrap();
-        let Run::Keys(run) = row.run else { panic!("{} touches no keys", row.name) };
+        let Some(run) = row.on_keys() else { panic!("{} touches no keys", row.name) };
         let mut out = Vec::new();
         self.lsn = self.lsn.next();
         self.keys.begin(now, self.lsn);
@@ -447,6 +460,9 @@ impl Shard {
                 args.iter().for_each(|arg| text += &format!(" {}", arg.escape_ascii()));
             });
         }
+        for (name, library) in self.keys.libraries().iter() {
+            text += &format!(" {}={}", name.escape_ascii(), library.escape_ascii());
+        }
         text
     }
 }
@@ -456,7 +472,12 @@ fn request(line: &str) -> OwnedArgs {
     seal(&mut dumped);
     let mut dense = b"HYLL".to_vec();
     dense.resize(DENSE_LEN, 0);
+    let libraries = libraries::dump([CHANGED, OTHER].into_iter());
     let words = line.trim().split(' ').map(|word| match word {
+        "LIBRARY" => b"#!lua name=lib\n1",
+        "CHANGED" => CHANGED,
+        "OTHER" => OTHER,
+        "LIBRARIES" => &libraries[..],
         "_" => b"",
         "DUMPED" => &dumped[..],
         "DENSE" => &dense[..],
@@ -518,7 +539,7 @@ fn every_row_has_an_example() {
     };
     let (changes, reads) = (named(CHANGES), named(READS));
     for row in table::all().flat_map(|row| std::iter::once(row).chain(row.subs)) {
-        let Run::Keys(_) = row.run else { continue };
+        let Some(_) = row.on_keys() else { continue };
         let list = if row.flags.has(Flags::WRITE) { &changes } else { &reads };
         assert!(list.contains(&row.name), "{} has no example in table/effects.rs", row.name);
     }

@@ -48,7 +48,7 @@ impl Bench {
         let proto = self.session.proto;
         let result = match table::resolve(args) {
             Ok(row) => match row.run {
-                Run::Keys(_) => self.run_keys(args, &mut out),
+                Run::Keys(_) | Run::Both(..) => self.run_keys(args, &mut out),
                 Run::Session(run) => run(&mut Shell {
                     session: &mut self.session,
                     args,
@@ -74,7 +74,7 @@ impl Bench {
         out: &mut Vec<u8>,
     ) -> Result<(), crate::resp::error::Error> {
         let row = table::resolve(args)?;
-        let Run::Keys(run) = row.run else { return Ok(()) };
+        let Some(run) = row.on_keys() else { return Ok(()) };
         self.keys.begin(self.now, self.lsn.next());
         let result = run(&mut Call {
             keys: &mut self.keys,

@@ -26,6 +26,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("streams", include_str!("scripts/streams.txt")),
     ("stream groups", include_str!("scripts/stream_groups.txt")),
     ("sort", include_str!("scripts/sort.txt")),
+    ("functions", include_str!("scripts/functions.txt")),
 ];
 
 /// One line that is a command.

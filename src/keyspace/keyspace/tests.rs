@@ -451,6 +451,7 @@ struct Loader<'a> {
 impl Sink for Loader<'_> {
     fn take(&mut self, item: Item<'_>) {
         let done = match item {
+            Item::Library { name, text } => self.to.load_library(name, text),
             Item::Small { db, key, deadline, value: Small::Str(bytes) } => {
                 self.to.load_string(db, key, bytes, deadline)
             }

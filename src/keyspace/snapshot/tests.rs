@@ -104,6 +104,7 @@ impl Sink for Collected {
                 let fragments = self.open.get_mut(&id).expect("a chunk of an open string");
                 assert!(fragments.chunks.insert(offset, bytes.to_vec()).is_none(), "chunk twice");
             }
+            Item::Library { .. } => unreachable!("no test here has one"),
             Item::Close { id } => {
                 let fragments = self.open.remove(&id).expect("an open value is closed");
                 let value = match fragments.shape {

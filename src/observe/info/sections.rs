@@ -66,16 +66,16 @@ fn scripts(facts: &Facts, out: &mut Lines) {
     out.line("used_memory_lua_human", human(lua));
     out.line("used_memory_scripts_eval", texts);
     out.line("number_of_cached_scripts", kept);
-    out.constants(&[
-        ("number_of_functions", "0"),
-        ("number_of_libraries", "0"),
-        ("used_memory_vm_functions", "0"),
-    ]);
+    out.line("number_of_functions", facts.scripts.functions);
+    out.line("number_of_libraries", facts.scripts.libraries);
+    // One interpreter runs both.
+    out.line("used_memory_vm_functions", 0);
     out.line("used_memory_vm_total", lua);
     out.line("used_memory_vm_total_human", human(lua));
-    out.line("used_memory_functions", 0);
-    out.line("used_memory_scripts", texts);
-    out.line("used_memory_scripts_human", human(texts));
+    out.line("used_memory_functions", facts.scripts.registered);
+    let all = texts + facts.scripts.registered;
+    out.line("used_memory_scripts", all);
+    out.line("used_memory_scripts_human", human(all));
 }
 
 /// Section `memory`.

@@ -11,11 +11,13 @@
 //!       | 0xfc milliseconds (8 bytes)        the deadline of the next key
 //!       | 0xf8 seconds                       how long the next key was idle
 //!       | 0xf9 count (1 byte)                how often it was used
+//!       | 0xf5 text                          a library of functions
 //!       | type (1 byte), key, value          a key
 //! ```
 //!
-//! 0xf5, 0xf6 (functions) and 0xf7 (data of modules) are refused by name. The file is valid if and
-//! only if its items are, nothing follows its end, and the checksum, unless it is 0, holds.
+//! 0xf6 (functions of candidates of 7.0) and 0xf7 (data of modules) are refused by name. A file is
+//! valid if and only if its items are, nothing follows its end, and the checksum, unless it is 0,
+//! holds.
 //!
 //! ```text
 //! feed(block)                  the blocks of the file in order
@@ -25,6 +27,7 @@
 
 use crate::base::checksum::Jones64;
 use crate::persist::fault::StorageFault;
+use crate::persist::rdb::libraries::{LIBRARY, OLD_LIBRARY};
 use crate::persist::rdb::scalar::{Source, Stop, Text};
 use crate::persist::rdb::value_reader::{Part, ValueReader};
 use crate::types::value::Kind;
@@ -38,6 +41,8 @@ pub enum Event<'a> {
     Database(u64),
     /// About so many keys are to come.
     Expect(u64),
+    /// The text of a library of functions.
+    Library(Text<'a>),
     /// A key; its parts follow, and then `End`.
     Key(Key<'a>),
     /// A part of the last key's value.
@@ -254,8 +259,6 @@ fn fault(file: &str, offset: u64, stop: Stop) -> StorageFault {
     }
 }
 
-const FUNCTION: u8 = 0xf5;
-const OLD_FUNCTION: u8 = 0xf6;
 const MODULE: u8 = 0xf7;
 const SLOT: u8 = 0xf4;
 const IDLE: u8 = 0xf8;
@@ -311,7 +314,8 @@ fn item<'a>(
             source.length()?;
             Event::Expect(keys)
         }
-        FUNCTION | OLD_FUNCTION => return Err(Stop::Foreign("a library of functions")),
+        LIBRARY => Event::Library(source.text()?),
+        OLD_LIBRARY => return Err(Stop::Foreign("functions of a candidate of 7.0")),
         MODULE => return Err(Stop::Foreign("data of a module")),
         number => {
             let value = ValueReader::new(number)?;

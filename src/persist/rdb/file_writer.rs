@@ -3,6 +3,7 @@
 //! what is in it). Bytes are taken from it as they come.
 
 use crate::base::checksum::Jones64;
+use crate::persist::rdb::libraries;
 use crate::persist::rdb::scalar::Drain;
 
 /// Writes one file.
@@ -25,6 +26,11 @@ impl FileWriter {
             drain.text(value.as_bytes());
         }
         writer
+    }
+
+    /// A library of functions.
+    pub fn library(&mut self, text: &[u8]) {
+        libraries::put(&mut self.out, text);
     }
 
     /// A key: its database, its deadline in milliseconds, its type and value as `ValueWriter` gives

@@ -1,7 +1,8 @@
-//! Redis' own format, as far as version 12: files (`dump.rdb`) and single values (DUMP).
+//! Redis' own format, as far as version 12: files (`dump.rdb`), single values (DUMP) and libraries.
 
 pub mod file_reader;
 pub mod file_writer;
+pub mod libraries;
 pub mod lzf;
 pub mod packed;
 pub mod payload;

@@ -382,6 +382,7 @@ fn hostile_files_are_refused_or_read() {
 /// A file of ours, in blocks of all sizes.
 fn file() -> Vec<u8> {
     let mut writer = FileWriter::new(10, &[("redis-ver", "7.0.15"), ("ctime", "1")]);
+    writer.library(b"#!lua name=x");
     let mut value = Vec::new();
     ValueWriter::string(&mut value, b"hello");
     writer.key(0, b"k", Some(1_234_567_890_123), &value);
@@ -407,6 +408,7 @@ fn events(bytes: &[u8], block: usize) -> Result<String, String> {
             found.push(match event {
                 Event::About(name, _) => format!("about {}", name.escape_ascii()),
                 Event::Database(number) => format!("db {number}"),
+                Event::Library(text) => format!("library {}", text.escape_ascii()),
                 Event::Expect(keys) => format!("expect {keys}"),
                 Event::Key(key) => {
                     format!("{} {} {:?}", key.kind.name(), key.name.escape_ascii(), key.deadline)
@@ -423,7 +425,7 @@ fn events(bytes: &[u8], block: usize) -> Result<String, String> {
 fn files_come_back_in_blocks_of_any_size() {
     let bytes = file();
     let expected = format!(
-        "about redis-ver|about ctime|db 0|string k Some(1234567890123)|hello|end|db 3|hash h None|\
+        "about redis-ver|about ctime|library #!lua name=x|db 0|string k Some(1234567890123)|hello|end|db 3|hash h None|\
          a = 1|b = {}|end|zset z None|m @ -0.5|end",
         "long".repeat(200)
     );
@@ -444,10 +446,10 @@ fn files_come_back_in_blocks_of_any_size() {
 
 #[test]
 fn what_a_file_may_hold_beside_keys() {
-    let head = b"REDIS0012\xfa\x03ver\x03aaa\xfe\x02\xfb\x05\x01\xf4\x07\x05\x01";
+    let head = b"REDIS0012\xfa\x03ver\x03aaa\xf5\x04#!lu\xfe\x02\xfb\x05\x01\xf4\x07\x05\x01";
     let key = b"\xfd\x0a\0\0\0\xf8\x05\xf9\x07\x00\x01k\x01v";
     let file = [&head[..], key, b"\xff\0\0\0\0\0\0\0\0"].concat();
-    let expected = "about ver|db 2|expect 5|expect 5|string k Some(10000)|v|end";
+    let expected = "about ver|library #!lu|db 2|expect 5|expect 5|string k Some(10000)|v|end";
     assert_eq!(events(&file, 1), Ok(expected.to_owned()));
     // Before version 5 there is no checksum.
     let old = b"REDIS0003\xfe\x00\x00\x01k\x01v\xff";
@@ -456,7 +458,7 @@ fn what_a_file_may_hold_beside_keys() {
         (b"REDIS0013\xff", "a later version"),
         (b"REDIS0000\xff", "a later version"),
         (b"RADIS0010\xff", "Redis' format"),
-        (b"REDIS0010\xf5\x01x", "a library of functions"),
+        (b"REDIS0010\xf6\x01x", "functions of a candidate"),
         (b"REDIS0010\xf7\x01x", "data of a module"),
         (b"REDIS0010\x07\x01k", "a value of a module"),
         (b"REDIS0012\x18\x01k\0\0\0\0\0\x40\0\0\x01\x02\x01f\x01v", "the deadline of a field"),

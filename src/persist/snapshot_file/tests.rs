@@ -26,12 +26,14 @@ enum Owned {
     Field(u64, Vec<u8>, Vec<u8>, Option<u64>),
     Chunk(u64, u64, Vec<u8>),
     Close(u64),
+    Library(Vec<u8>, Vec<u8>),
 }
 
 fn own(item: Item<'_>) -> Owned {
     let key = |place: Place<'_>| place.key.to_vec();
     let at = |place: Place<'_>| place.deadline.map(|at| at.0);
     match item {
+        Item::Library { name, text } => Owned::Library(name.to_vec(), text.to_vec()),
         Item::Expect { db, keys } => Owned::Expect(db.0, keys),
         Item::Str { place, value } => Owned::Str(place.db.0, key(place), at(place), value.to_vec()),
         Item::Hash { place, pairs } => {
@@ -70,6 +72,7 @@ fn put(w: &mut ChunkWriter, item: &Owned) {
         Owned::Field(id, field, value, deadline) => w.field(*id, field, value, at(deadline)),
         Owned::Chunk(id, offset, bytes) => w.chunk(*id, *offset, bytes),
         Owned::Close(id) => w.close(*id),
+        Owned::Library(name, text) => w.library(name, text),
     }
 }
 
@@ -113,6 +116,8 @@ fn expected(footer: &Footer) -> Option<Expected> {
 fn small() -> Vec<Owned> {
     let pairs = vec![(b"f".to_vec(), b"v".to_vec()), (Vec::new(), b"x".to_vec())];
     vec![
+        Owned::Library(b"lib".to_vec(), b"#!lua name=lib\n".to_vec()),
+        Owned::Library(Vec::new(), Vec::new()),
         Owned::Expect(0, 30),
         Owned::Str(0, b"key".to_vec(), None, b"value".to_vec()),
         Owned::Str(15, Vec::new(), Some(1_700_000_000_000), Vec::new()),

@@ -17,6 +17,7 @@ use crate::persist::names;
 use crate::persist::payload::{Pieces, transaction_of};
 use crate::persist::rdb::file_reader::FileReader;
 use crate::persist::rdb::file_writer::FileWriter;
+use crate::persist::rdb::libraries;
 use crate::persist::rdb::packed::ListpackWriter;
 use crate::persist::rdb::payload;
 use crate::persist::record::{Header, LINE, Policy, RunId, SegmentId};
@@ -485,6 +486,7 @@ fn restore_payload() {
 #[test]
 fn rdb_file() {
     let mut file = FileWriter::new(12, &[("redis-ver", "7.0.15")]);
+    file.library(b"#!lua name=x\nredis.register_function('f', function() end)");
     for (n, value) in typed_values().iter().enumerate() {
         let deadline = (n % 3 == 0).then_some(4_000_000_000_000);
         file.key(n as u16 % 3, format!("key:{n}").as_bytes(), deadline, value);
@@ -509,5 +511,28 @@ fn rdb_file() {
             }
         }
         let _ = reader.finish();
+    });
+}
+
+#[test]
+fn libraries() {
+    let text = b"#!lua name=x\nredis.register_function('f', function() end)";
+    let long = text.repeat(20);
+    let corpus: Vec<Vec<u8>> = [vec![&text[..]], vec![&text[..], b"", &long]]
+        .into_iter()
+        .map(|texts| {
+            let mut body = Vec::new();
+            texts.iter().for_each(|text| libraries::put(&mut body, text));
+            body
+        })
+        .collect();
+    fuzz("testing::fuzz::tests::libraries", &corpus, |input, _| {
+        let mut sealed = input.to_vec();
+        payload::seal(&mut sealed);
+        if let Ok(texts) = libraries::restore(&sealed) {
+            let again = libraries::dump(texts.iter().map(Vec::as_slice));
+            assert_eq!(libraries::restore(&again), Ok(texts));
+        }
+        let _ = libraries::restore(input);
     });
 }

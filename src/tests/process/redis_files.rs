@@ -292,7 +292,12 @@ fn torn(from: &Path) {
 fn what_cannot_be_imported_is_refused() {
     let Some(ours) = ours() else { return };
     let cases: &[(&str, &[u8], &str)] = &[
-        ("dump.rdb", b"REDIS0010\xf5\x01x\xff\0\0\0\0\0\0\0\0", "a library of functions"),
+        ("dump.rdb", b"REDIS0010\xf5\x01x\xff\0\0\0\0\0\0\0\0", "Missing library metadata"),
+        (
+            "dump.rdb",
+            b"REDIS0010\xf5\x11#!lua name=a\nbad\n\xff\0\0\0\0\0\0\0\0",
+            "Error compiling function",
+        ),
         ("dump.rdb", b"REDIS0010\x07\x01k", "a value of a module"),
         ("dump.rdb", b"REDIS0010\x00\x01k\x05va", "expected more"),
         ("dump.rdb", b"REDIS0099\xff", "a later version of the format"),
