@@ -47,9 +47,9 @@ pub struct Pipeline {
     open: Option<Box<Open>>,
 }
 
-/// A batch with places for which no reply has come: a shard with many bytes of replies sends them in
-/// parts, and the next one only when the last one has left. So what waits for a client that does not
-/// read is bounded, however long its pipeline is.
+/// A batch with places for which no reply has come: a shard with many bytes of replies sends them
+/// in parts, and the next one only when the last one has left. So what waits for a client that does
+/// not read is bounded, however long its pipeline is.
 #[derive(Debug)]
 struct Open {
     /// The own replies, of which those before `from` have left.
