@@ -115,8 +115,8 @@ async fn on_wish(core: &Rc<Core>, wish: Wish) -> Result<Start, Error> {
     }
 }
 
-/// The snapshot before the end, behind the checkpoint that may be running. Says whether it is there.
-/// Core 0 runs it.
+/// The snapshot before the end, behind the checkpoint that may be running. Says whether it is
+/// there. Core 0 runs it.
 pub async fn save_at_last(core: &Rc<Core>) -> bool {
     core.saver.ended.until(|| core.saver.is_idle().then_some(())).await;
     run(Rc::clone(core), Busy::Saving).await
