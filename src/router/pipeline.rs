@@ -197,9 +197,8 @@ impl Open {
     }
 
     fn move_own(&mut self, to: usize, out: &mut Vec<u8>, owed: &mut Vec<Owed>) {
-        while let Some(due) = self.owed.pop_front_if(|owed| owed.end <= to) {
-            owed.push(shift(due, out.len(), self.from));
-        }
+        let due = self.owed.iter().take_while(|owed| owed.end <= to).count();
+        owed.extend(self.owed.drain(..due).map(|due| shift(due, out.len(), self.from)));
         out.extend_from_slice(self.own.get(self.from..to).unwrap_or_default());
         self.from = to;
     }

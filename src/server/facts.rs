@@ -164,7 +164,6 @@ fn stats(views: &[View]) -> StatsFacts {
         tracking_keys: views.iter().map(|view| view.tracking.0).sum(),
         tracking_items: views.iter().map(|view| view.tracking.1).sum(),
         tracking_prefixes: views.iter().map(|view| view.tracking.2).max().unwrap_or_default(),
-        ..StatsFacts::default()
     }
 }
 
