@@ -364,3 +364,43 @@ fn replies_are_those_of_redis() {
         assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
     }
 }
+
+/// Found from outside: after such a script every new text was refused, since it was compiled before
+/// room was made for it.
+#[test]
+fn a_script_that_takes_all_memory_leaves_room_for_the_next() {
+    let launch = Launch::basalt().volatile().shards(1);
+    let server = launch.start();
+    let mut client = server.client();
+    client.patience(Duration::from_secs(120));
+    for round in 0..2 {
+        let bomb = format!("local t = {{{round}}} while true do t[#t + 1] = {{}} end");
+        let refused = eval(&mut client, &bomb, &[], &[]).text();
+        assert!(refused.contains("not enough memory"), "{refused}");
+        let fresh = format!("return {round} + 40");
+        assert_eq!(eval(&mut client, &fresh, &[], &[]).int(), round + 40);
+    }
+}
+
+#[test]
+fn a_script_that_cannot_be_interrupted_is_ended() {
+    let launch = Launch::basalt().volatile().shards(1);
+    let server = launch.start();
+    let mut client = server.client();
+    client.patience(Duration::from_secs(120));
+    for text in [
+        "string.gsub('a', 'a', function() while true do end end)",
+        "return pcall(table.sort, {1, 2, 3}, function() while true do end end)",
+        "local t = setmetatable({}, {__index = function() while true do end end}) return t.x",
+    ] {
+        let start = Instant::now();
+        let ended = eval(&mut client, text, &[], &[]).text();
+        assert!(ended.starts_with("-ERR Script killed"), "{text}: {ended}");
+        assert!(start.elapsed() > Duration::from_secs(4), "{text}: {:?}", start.elapsed());
+        assert_eq!(server.client().line("PING").text(), "PONG");
+    }
+    // What ends in time is not in anybody's way.
+    let sorted = "local t = {} for n = 1, 20000 do t[n] = (n * 7919) % 20011 end
+        table.sort(t, function(a, b) return a < b end) return t[1] .. ' ' .. t[20000]";
+    assert_eq!(eval(&mut client, sorted, &[], &[]).text(), "1 20010");
+}
