@@ -202,9 +202,9 @@ pub const PREIMAGE_CAP: usize = 4 << 20;
 /// Instructions of a script in one slice: about a millisecond, as often as Redis looks up.
 pub const SCRIPT_SLICE: i32 = 100_000;
 
-/// How long a script may keep its core where it cannot be interrupted: below a C function that
-/// calls back, and in metamethods. As long as Redis' scripts run before others are told BUSY.
-pub const SCRIPT_STUCK_MAX: Duration = Duration::from_secs(5);
+/// Slices for which a script may keep its core where it cannot be interrupted: below a C function
+/// that calls back, and in metamethods. Some seconds, in which others of its core hear nothing.
+pub const SCRIPT_STUCK_MAX: u32 = 5000;
 
 /// Bytes that one core's Lua may hold: a value of the largest size, and what is made of it.
 pub const SCRIPT_MEMORY_MAX: usize = 1 << 30;

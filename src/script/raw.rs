@@ -17,7 +17,6 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use mlua::ffi;
 use mlua::{Lua, LuaOptions, StdLib, Table, Value, lua_State};
@@ -47,8 +46,8 @@ pub struct Link {
     pub user: Rc<RefCell<Option<Arc<User>>>>,
     /// Where the script that was resumed last has stopped.
     stop: Cell<Stop>,
-    /// Since when the script is where it cannot yield, as far as its slices have shown.
-    stuck: Cell<Option<Instant>>,
+    /// How many slices in a row ended where the script could not yield.
+    stuck: Cell<u32>,
 }
 
 /// Where a script has stopped.
@@ -101,16 +100,14 @@ impl Link {
 
     /// The script that is resumed next has stopped here.
     pub fn set_stop(&self, stop: Stop) {
-        self.stuck.set(None);
+        self.stuck.set(0);
         self.stop.set(stop);
     }
 
-    /// Has the script been for too long where it cannot yield?
+    /// One more slice has ended where the script cannot yield: are these too many?
     fn is_stuck_for_long(&self) -> bool {
-        let now = Instant::now();
-        let since = self.stuck.get().unwrap_or(now);
-        self.stuck.set(Some(since));
-        now - since > SCRIPT_STUCK_MAX
+        self.stuck.set(self.stuck.get() + 1);
+        self.stuck.get() > SCRIPT_STUCK_MAX
     }
 
     /// A link that is not installed yet.
@@ -122,7 +119,7 @@ impl Link {
             lines: Rc::default(),
             user: Rc::default(),
             stop: Cell::new(Stop::nowhere()),
-            stuck: Cell::new(None),
+            stuck: Cell::new(0),
         })
     }
 
@@ -231,7 +228,7 @@ unsafe extern "C-unwind" fn slice_over(state: *mut lua_State, _: *mut ffi::lua_D
         let link = link(state);
         link.watch.borrow().slice();
         if may_yield(state) {
-            link.stuck.set(None);
+            link.stuck.set(0);
             link.stop.set(Stop { protected: false, caller: state });
             ffi::lua_yield(state, 0);
         } else if is_killed(link) {

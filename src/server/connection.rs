@@ -29,7 +29,7 @@ use crate::resp::request::{Limits, Parser, Step};
 use crate::router::pipeline::Pipeline;
 use crate::router::plan::{Route, route};
 use crate::server::ask::Asked;
-use crate::server::calls::{Arrival, CallId};
+use crate::server::calls::CallId;
 use crate::server::clients::{Client, Heard};
 use crate::server::core::{Core, Relief};
 use crate::server::log;
@@ -48,7 +48,7 @@ pub struct Connection {
     pub(in crate::server) client: Rc<Client>,
     pub(in crate::server) call: CallId,
     pub(in crate::server) pipeline: Pipeline,
-    settings: Settings,
+    pub(in crate::server) settings: Settings,
     limits: Limits,
     tally: Tally,
     pub(in crate::server) timing: Timing,
@@ -514,65 +514,6 @@ impl Connection {
             _ => self.hide(start),
         }
         asked
-    }
-
-    /// The same until the batch is whole, or more than this client may leave unread.
-    pub(in crate::server) async fn collect(&mut self) {
-        while self.pipeline.has_envelopes() && !self.is_over_its_limit() {
-            self.collect_part().await;
-        }
-    }
-
-    /// Are there more replies than `client-output-buffer-limit` allows?
-    fn is_over_its_limit(&self) -> bool {
-        let limit = self.settings.config.client_output_buffer_limit.normal.hard;
-        limit > 0 && self.pipeline.out.len() as u64 > limit
-    }
-
-    /// Sends the envelopes, waits for the responses and puts what has come in order.
-    async fn collect_part(&mut self) {
-        if !self.pipeline.has_envelopes() {
-            return;
-        }
-        let envelopes = self.pipeline.take_envelopes();
-        let count = envelopes.len();
-        for (shard, envelope) in envelopes {
-            self.core.shard.borrow_mut().counters.commands_forwarded += envelope.len() as u64;
-            self.core.send_envelope(shard, self.call, envelope);
-        }
-        let mut responses = Vec::with_capacity(count);
-        while responses.len() < count {
-            match self.core.calls.next(self.call).await {
-                Arrival::Response(shard, mut response) => {
-                    self.keep_slow(&mut response);
-                    responses.push((shard, response));
-                }
-                _ => unreachable!("only envelopes are under way"),
-            }
-        }
-        self.pipeline.assemble(responses);
-    }
-
-    /// Waits for the log, then writes the batch. A client whose replies are too many is closed.
-    async fn leave(&mut self, socket: &mut Socket) -> io::Result<()> {
-        if self.is_over_its_limit() {
-            self.core.shard.borrow_mut().counters.clients_closed_for_buffers += 1;
-            log::warning(format!(
-                "client {} is closed: {} bytes of replies are above client-output-buffer-limit",
-                self.client.session.borrow().peer,
-                self.pipeline.out.len()
-            ));
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
-        if self.core.released(self.pipeline.requires()).await == Release::Refuse {
-            let line = self.core.refusal();
-            let shard = self.core.shard.borrow();
-            self.pipeline.refuse(&line, |lsn| shard.gate.release(lsn) == Release::Now);
-        }
-        self.take_mail();
-        self.write_out(socket).await?;
-        self.pipeline.clear();
-        Ok(())
     }
 
     /// Counts what has run since the last flush; `args` are those of the last command, if it ran

@@ -53,23 +53,20 @@ impl Job {
         let Response { bytes, ends, slow, rest, .. } = &mut self.response;
         match &mut self.work {
             Work::Envelope(envelope) => {
-                while let Some((command, args, db)) = envelope.get(envelope.next) {
-                    let proto = envelope.proto_of(envelope.next);
-                    let tracker = envelope.tracker_of(envelope.next);
-                    let request = Request { command, args, db, proto, tracker };
+                while let Some(request) = next_request(envelope) {
                     if self.ticket.is_none()
                         && let Some(claim) = shard.obstacle(request)
                     {
                         meter.pause(shard, slow);
                         return Some(shard.locks.enter(claim));
                     }
-                    meter.before(shard, command, slow);
+                    meter.before(shard, request.command, slow);
                     let start = bytes.len();
                     let requires = shard.run(request, bytes);
                     ends.push((bytes.len() as u32, requires));
                     let full = bytes.len() > BATCH_REPLY_BYTES;
-                    let last = full || envelope.next + 1 == envelope.len();
-                    let last = if last { Last::Yes } else { Last::No };
+                    let end = full || envelope.next + 1 == envelope.len();
+                    let last = if end { Last::Yes } else { Last::No };
                     let reply = bytes.get(start..).unwrap_or_default();
                     slow.extend(meter.after(shard, request, reply, last));
                     if let Some(ticket) = self.ticket.take() {
@@ -115,6 +112,13 @@ impl Job {
         }
         None
     }
+}
+
+/// The first command of an envelope that has not been run.
+fn next_request(envelope: &Envelope) -> Option<Request<'_>> {
+    let (command, args, db) = envelope.get(envelope.next)?;
+    let (proto, tracker) = (envelope.proto_of(envelope.next), envelope.tracker_of(envelope.next));
+    Some(Request { command, args, db, proto, tracker })
 }
 
 /// What a wait has come to, as it travels.

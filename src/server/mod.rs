@@ -24,6 +24,7 @@ pub mod housekeeping;
 pub mod import;
 pub mod inspect;
 pub mod job;
+pub mod leaving;
 pub mod listen;
 pub mod load;
 pub mod lock;

@@ -109,6 +109,10 @@ impl User {
                 let mut selector = Selector::new(self.fresh, &self.catalogue);
                 let words = rules.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
                 for word in words {
+                    // It would be told as the end of the selector. (Redis takes it, and tells it.)
+                    if word.ends_with(b")") {
+                        return Err(Refusal::Syntax);
+                    }
                     selector.apply(word, &self.catalogue)?;
                 }
                 self.others.push(selector);

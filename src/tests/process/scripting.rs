@@ -393,10 +393,8 @@ fn a_script_that_cannot_be_interrupted_is_ended() {
         "return pcall(table.sort, {1, 2, 3}, function() while true do end end)",
         "local t = setmetatable({}, {__index = function() while true do end end}) return t.x",
     ] {
-        let start = Instant::now();
         let ended = eval(&mut client, text, &[], &[]).text();
         assert!(ended.starts_with("-ERR Script killed"), "{text}: {ended}");
-        assert!(start.elapsed() > Duration::from_secs(4), "{text}: {:?}", start.elapsed());
         assert_eq!(server.client().line("PING").text(), "PONG");
     }
     // What ends in time is not in anybody's way.

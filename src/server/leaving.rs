@@ -1,0 +1,71 @@
+//! How the replies of a batch come together, from this core and others, and leave: in parts, if
+//! they are many, and not at all above the client's limit.
+
+use std::io;
+
+use crate::server::calls::Arrival;
+use crate::server::connection::Connection;
+use crate::server::log;
+use crate::server::stream::Socket;
+use crate::shard::gate::Release;
+
+impl Connection {
+    /// As `collect_part` until the batch is whole, or more than this client may leave unread.
+    pub(in crate::server) async fn collect(&mut self) {
+        while self.pipeline.has_envelopes() && !self.is_over_its_limit() {
+            self.collect_part().await;
+        }
+    }
+
+    /// Are there more replies than `client-output-buffer-limit` allows?
+    fn is_over_its_limit(&self) -> bool {
+        let limit = self.settings.config.client_output_buffer_limit.normal.hard;
+        limit > 0 && self.pipeline.out.len() as u64 > limit
+    }
+
+    /// Sends the envelopes, waits for the responses and puts what has come in order.
+    pub(in crate::server) async fn collect_part(&mut self) {
+        if !self.pipeline.has_envelopes() {
+            return;
+        }
+        let envelopes = self.pipeline.take_envelopes();
+        let count = envelopes.len();
+        for (shard, envelope) in envelopes {
+            self.core.shard.borrow_mut().counters.commands_forwarded += envelope.len() as u64;
+            self.core.send_envelope(shard, self.call, envelope);
+        }
+        let mut responses = Vec::with_capacity(count);
+        while responses.len() < count {
+            match self.core.calls.next(self.call).await {
+                Arrival::Response(shard, mut response) => {
+                    self.keep_slow(&mut response);
+                    responses.push((shard, response));
+                }
+                _ => unreachable!("only envelopes are under way"),
+            }
+        }
+        self.pipeline.assemble(responses);
+    }
+
+    /// Waits for the log, then writes the batch. A client whose replies are too many is closed.
+    pub(in crate::server) async fn leave(&mut self, socket: &mut Socket) -> io::Result<()> {
+        if self.is_over_its_limit() {
+            self.core.shard.borrow_mut().counters.clients_closed_for_buffers += 1;
+            log::warning(format!(
+                "client {} is closed: {} bytes of replies are above client-output-buffer-limit",
+                self.client.session.borrow().peer,
+                self.pipeline.out.len()
+            ));
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        if self.core.released(self.pipeline.requires()).await == Release::Refuse {
+            let line = self.core.refusal();
+            let shard = self.core.shard.borrow();
+            self.pipeline.refuse(&line, |lsn| shard.gate.release(lsn) == Release::Now);
+        }
+        self.take_mail();
+        self.write_out(socket).await?;
+        self.pipeline.clear();
+        Ok(())
+    }
+}
