@@ -31,7 +31,7 @@ const UNITS: &[(&str, usize)] = &[
     ("unit/bitops", 44),
     ("unit/bitfield", 16),
     ("unit/hyperloglog", 20),
-    ("unit/type/list", 80),
+    ("unit/type/list", 230),
     ("unit/type/list-3", 9),
     ("unit/pubsub", 26),
     ("unit/keyspace", 51),
