@@ -226,7 +226,11 @@ pub async fn finish(core: &Rc<Core>, found: &Found) -> Result<(), String> {
         kept = sync_kept(core, plan).await?;
     }
     loaded(core);
-    functions::rebuild(core).await?;
+    let refused = |why| match found.import {
+        Some(_) => format!("nothing is imported: {why}"),
+        None => why,
+    };
+    functions::rebuild(core).await.map_err(refused)?;
     core.on_all(crate::server::settings::apply).await;
     let replaced = found.is_resharding() || kept == Kept::Loaded;
     if let Some((manifest, plan)) = found.old.as_ref().filter(|_| replaced) {
