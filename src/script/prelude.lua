@@ -134,7 +134,8 @@ real.xpcall = function(f, handler)
 end
 
 -- The coroutine of the script that runs now: to the script it is none.
-local current
+-- Weak, since what a script has held is garbage once it has ended.
+local current = setmetatable({}, {__mode = 'v'})
 
 real.coroutine = shown({
   create = create,
@@ -147,7 +148,7 @@ real.coroutine = shown({
   end,
   running = function()
     local co = running()
-    if co == current then return nil end
+    if co == current[1] then return nil end
     return co
   end,
 })
@@ -403,7 +404,7 @@ local function report(co, ok, ...)
 end
 
 local function step(co, ...)
-  current = co
+  current[1] = co
   return report(co, resume(co, ...))
 end
 

@@ -187,7 +187,8 @@ fn a_client_that_caches_hears_of_changes() {
 fn who_is_gone_before_info_is_asked_does_not_wait_any_more() {
     let (_launch, server) = server();
     let mut client = server.client();
-    for round in 0..200 {
+    let mut late = 0;
+    for _ in 0..200 {
         let waiters: Vec<Client> = (0..2)
             .map(|_| {
                 let mut waiter = server.client();
@@ -197,6 +198,10 @@ fn who_is_gone_before_info_is_asked_does_not_wait_any_more() {
             .collect();
         until_blocked(&mut client, 2);
         drop(waiters);
-        assert_eq!(client.info("clients")["blocked_clients"], "0", "round {round}");
+        // The kernel may deliver the end of a connection later than what was sent after it on
+        // another one: on a busy machine once in some hundred rounds. (It was every second round.)
+        late += u32::from(client.info("clients")["blocked_clients"] != "0");
+        until_blocked(&mut client, 0);
     }
+    assert!(late <= 10, "{late} of 200 rounds");
 }
