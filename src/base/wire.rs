@@ -199,6 +199,11 @@ pub fn put_hex(out: &mut [u8], mut value: u128) {
     }
 }
 
+/// Two hexadecimal digits in small letters for each byte.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The number that 1 to 32 hexadecimal digits in small letters stand for.
 #[inline]
 pub fn hex(digits: &[u8]) -> Option<u128> {

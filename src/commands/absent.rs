@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use crate::commands::command;
 use crate::commands::parse;
+use crate::commands::row::{HELP, session_row as row};
 use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
 use crate::observe::version::REDIS_VERSION;
@@ -30,17 +31,10 @@ const MODULE: &[Command] = &[
 ];
 
 const FAST: &[Flags] = &[Flags::LOADING, Flags::STALE, Flags::FAST];
-const HELP: &[Flags] = &[Flags::LOADING, Flags::STALE];
 const LOLWUT: &[Flags] = &[Flags::READONLY, Flags::FAST];
 const MODULES: &[Flags] = &[Flags::ADMIN, Flags::NOSCRIPT];
 const NOSCRIPT: &[Flags] = &[Flags::NOSCRIPT];
 const ROLE: &[Flags] = &[Flags::NOSCRIPT, Flags::LOADING, Flags::STALE, Flags::FAST];
-
-type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
-
-const fn row(name: &'static str, arity: i8, flags: &[Flags], run: Handler, docs: Docs) -> Command {
-    Command::session(name, arity, flags, run, docs)
-}
 
 const fn docs(group: &'static str, since: &'static str, summary: &'static str) -> Docs {
     Docs::of(group, since, "O(1)", summary)

@@ -4,6 +4,7 @@
 use crate::base::number;
 use crate::commands::command;
 use crate::commands::parse::choice;
+use crate::commands::row::{ADMIN, session_row as row};
 use crate::commands::session::{Ask, IfBusy, LastSnapshot, Shell, Shutdown};
 use crate::commands::spec::{Command, Docs, Flags};
 use crate::commands::tracking::monitor;
@@ -57,17 +58,10 @@ const LATENCY: &[Command] = &[
 
 const LOADING: &[Flags] = &[Flags::LOADING, Flags::STALE];
 const TIME: &[Flags] = &[Flags::LOADING, Flags::STALE, Flags::FAST];
-const ADMIN: &[Flags] = &[Flags::ADMIN, Flags::NOSCRIPT, Flags::LOADING, Flags::STALE];
 const OBSERVE: &[Flags] = &[Flags::ADMIN, Flags::LOADING, Flags::STALE];
 const SAVING: &[Flags] = &[Flags::ADMIN, Flags::NOSCRIPT, Flags::NO_ASYNC_LOADING];
 const SAVE: &[Flags] = &[Flags::of(SAVING), Flags::NO_MULTI];
 const SHUTDOWN: &[Flags] = &[Flags::of(ADMIN), Flags::NO_MULTI, Flags::ALLOW_BUSY];
-
-type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
-
-const fn row(name: &'static str, arity: i8, flags: &[Flags], run: Handler, docs: Docs) -> Command {
-    Command::session(name, arity, flags, run, docs)
-}
 
 const fn docs(since: &'static str, summary: &'static str) -> Docs {
     Docs::of("server", since, "O(N) in what it answers", summary)

@@ -17,6 +17,7 @@
 //! all of them, and CLEANUP removes the one that was sealed last.
 
 use crate::commands::command;
+use crate::commands::row::{HELP, session_row as row};
 use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
 use crate::resp::error::Error;
@@ -39,13 +40,6 @@ const BACKUP: &[Command] = &[
 const CHANGE: &[Flags] = &[Flags::ADMIN, Flags::NOSCRIPT];
 const SEAL: &[Flags] = &[Flags::of(CHANGE), Flags::NO_MULTI];
 const LOOK: &[Flags] = &[Flags::ADMIN, Flags::STALE];
-const HELP: &[Flags] = &[Flags::LOADING, Flags::STALE];
-
-type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
-
-const fn row(name: &'static str, arity: i8, flags: &[Flags], run: Handler, docs: Docs) -> Command {
-    Command::session(name, arity, flags, run, docs)
-}
 
 const fn docs(summary: &'static str) -> Docs {
     Docs::of("server", "8.10.0", "O(N) in what it copies or answers", summary)

@@ -6,6 +6,7 @@ use crate::commands::acl::users::Users;
 use crate::commands::command;
 use crate::commands::parse::{self, choice};
 use crate::commands::pubsub::Scope;
+use crate::commands::row::{ADMIN, ANY, HELP, session_row as row};
 use crate::commands::session::{Ask, ReplyMode, Session, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
 use crate::commands::tracking::{Mode, caching, getredir, redirection, tracking, trackinginfo};
@@ -53,16 +54,6 @@ const SUBS: &[Command] = &[
     row("client|unblock", -3, ADMIN, unblock, docs("5.0.0", "Wakes a connection that waits.")),
     row("client|unpause", 2, ADMIN, unpause, docs("6.2.0", "Ends CLIENT PAUSE.")),
 ];
-
-const ANY: &[Flags] = &[Flags::NOSCRIPT, Flags::LOADING, Flags::STALE];
-const ADMIN: &[Flags] = &[Flags::ADMIN, Flags::NOSCRIPT, Flags::LOADING, Flags::STALE];
-const HELP: &[Flags] = &[Flags::LOADING, Flags::STALE];
-
-type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
-
-const fn row(name: &'static str, arity: i8, flags: &[Flags], run: Handler, docs: Docs) -> Command {
-    Command::session(name, arity, flags, run, docs)
-}
 
 const fn docs(since: &'static str, summary: &'static str) -> Docs {
     Docs::of("connection", since, "O(1)", summary)

@@ -6,6 +6,7 @@ use crate::commands::acl::identity::Identity;
 use crate::commands::acl::users::{DEFAULT, Users};
 use crate::commands::client;
 use crate::commands::parse;
+use crate::commands::row::session_row as row;
 use crate::commands::session::{Ask, Facts, ReplyMode, Session, Shell};
 use crate::commands::spec::{Command, Docs, Flags};
 use crate::commands::transaction;
@@ -39,12 +40,6 @@ const ENTRY: &[Flags] = &[
 
 /// The same, and they end a transaction.
 const LEAVE: &[Flags] = &[Flags::of(ENTRY), Flags::IN_MULTI];
-
-type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
-
-const fn row(name: &'static str, arity: i8, flags: &[Flags], run: Handler, docs: Docs) -> Command {
-    Command::session(name, arity, flags, run, docs)
-}
 
 const fn docs(since: &'static str, summary: &'static str) -> Docs {
     Docs::of("connection", since, "O(1)", summary)

@@ -9,6 +9,7 @@ use sha1::{Digest as _, Sha1};
 
 use crate::base::ids::Db;
 use crate::base::number::push_double_digits;
+use crate::base::wire::hexadecimal;
 use crate::commands::scan::every_key;
 use crate::keyspace::keyspace::Keyspace;
 use crate::types::stream::id::StreamId;
@@ -38,7 +39,7 @@ impl Digest {
 
     /// 40 hexadecimal digits.
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&self.0)
     }
 
     /// The digest that 40 hexadecimal digits stand for.

@@ -12,6 +12,7 @@ use crate::commands::call::{Call, Effect};
 use crate::commands::command;
 use crate::commands::library::{Library, Policy, Registry, Same, exists, heading, taken};
 use crate::commands::parse::{self, choice};
+use crate::commands::row::HELP;
 use crate::commands::script::{Eval, Given, May};
 use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec, OfKeys, OfSession, Run};
@@ -44,7 +45,6 @@ const FCALL: &[Flags] =
 const READS: &[Flags] =
     &[Flags::NOSCRIPT, Flags::STALE, Flags::SKIP_MONITOR, Flags::READONLY, Flags::ANY_KEYS];
 const LOOKS: &[Flags] = &[Flags::NOSCRIPT, Flags::LIBRARIES];
-const HELP: &[Flags] = &[Flags::LOADING, Flags::STALE];
 const BUSY: &[Flags] = &[Flags::NOSCRIPT, Flags::ALLOW_BUSY];
 const BUSY_LOOKS: &[Flags] = &[Flags::NOSCRIPT, Flags::ALLOW_BUSY, Flags::LIBRARIES];
 const WRITE: &[Flags] = &[Flags::NOSCRIPT, Flags::WRITE, Flags::LIBRARIES];

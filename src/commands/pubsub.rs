@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::commands::command;
+use crate::commands::row::{HELP, session_row as row};
 use crate::commands::session::{Ask, Session, Shell};
 use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec};
 use crate::limits::SUBSCRIPTIONS_MAX;
@@ -37,13 +38,6 @@ const PUBLISH: &[Flags] =
     &[Flags::PUBSUB, Flags::LOADING, Flags::STALE, Flags::FAST, Flags::MAY_REPLICATE];
 const LISTEN: &[Flags] = &[Flags::PUBSUB, Flags::NOSCRIPT, Flags::LOADING, Flags::STALE];
 const ASK: &[Flags] = &[Flags::PUBSUB, Flags::LOADING, Flags::STALE];
-const HELP: &[Flags] = &[Flags::LOADING, Flags::STALE];
-
-type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
-
-const fn row(name: &'static str, arity: i8, flags: &[Flags], run: Handler, docs: Docs) -> Command {
-    Command::session(name, arity, flags, run, docs)
-}
 
 /// In a cluster the names of shard channels choose the node, as keys do.
 const fn sharded(last: i8, row: Command) -> Command {

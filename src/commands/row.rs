@@ -1,11 +1,15 @@
-//! Builds the rows of commands that run on a keyspace.
+//! Builds the rows of commands: those that run on a keyspace, and those of the session.
 
 use crate::commands::call::{Call, Effect};
+use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec, Run};
 use crate::resp::error::Error;
 
 /// A handler of a command that runs on a keyspace.
 pub type Handler = fn(&mut Call<'_>) -> Result<Effect, Error>;
+
+/// A handler of a command of the session.
+pub type SessionHandler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
 
 /// One key, the first argument.
 pub const FIRST: KeySpec = KeySpec::At { first: 1, last: 1, step: 1 };
@@ -29,6 +33,13 @@ pub const WRITE_OOM_FAST: Flags = Flags::of(&[Flags::WRITE, Flags::DENYOOM, Flag
 /// `readonly fast`
 pub const READ_FAST: Flags = Flags::of(&[Flags::READONLY, Flags::FAST]);
 
+/// `noscript loading stale`: what every client may ask of the server at any time.
+pub const ANY: &[Flags] = &[Flags::NOSCRIPT, Flags::LOADING, Flags::STALE];
+/// `admin noscript loading stale`: what operators may.
+pub const ADMIN: &[Flags] = &[Flags::ADMIN, Flags::NOSCRIPT, Flags::LOADING, Flags::STALE];
+/// `loading stale`: the help of a command.
+pub const HELP: &[Flags] = &[Flags::LOADING, Flags::STALE];
+
 /// Its first argument says how many keys follow.
 pub const COUNTED: KeySpec = KeySpec::Counted { target: None, count: 1 };
 /// A target, then how many keys follow.
@@ -38,6 +49,17 @@ pub const COUNTED_INTO: KeySpec = KeySpec::Counted { target: Some(1), count: 2 }
 pub const fn row(name: &'static str, arity: i8, flags: Flags, run: Handler, docs: Docs) -> Command {
     let run = Run::Keys(run);
     Command { name, arity, flags, keys: FIRST, across: Across::One, run, subs: &[], docs }
+}
+
+/// A command of the session.
+pub const fn session_row(
+    name: &'static str,
+    arity: i8,
+    flags: &[Flags],
+    run: SessionHandler,
+    docs: Docs,
+) -> Command {
+    Command::session(name, arity, flags, run, docs)
 }
 
 /// The same command with other keys.

@@ -2,6 +2,7 @@
 
 use crate::commands::command;
 use crate::commands::parse::{self, choice};
+use crate::commands::row::HELP;
 use crate::commands::session::{Ask, Shell};
 use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec, Run};
 use crate::commands::table;
@@ -31,7 +32,6 @@ const EVAL: &[Flags] =
 const READS: &[Flags] =
     &[Flags::NOSCRIPT, Flags::STALE, Flags::SKIP_MONITOR, Flags::READONLY, Flags::ANY_KEYS];
 const NOSCRIPT: &[Flags] = &[Flags::NOSCRIPT];
-const HELP: &[Flags] = &[Flags::LOADING, Flags::STALE];
 const KILL: &[Flags] = &[Flags::NOSCRIPT, Flags::ALLOW_BUSY];
 const LOAD: &[Flags] = &[Flags::NOSCRIPT, Flags::STALE];
 

@@ -8,6 +8,7 @@ use crate::commands::acl::identity::Standing;
 use crate::commands::connection;
 use crate::commands::parse;
 use crate::commands::pubsub;
+use crate::commands::row::session_row as row;
 use crate::commands::session::{Ask, Facts, Queue, Queued, Session, Shell, Watched};
 use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec, Run};
 use crate::config::values::Access;
@@ -54,12 +55,6 @@ const FAST: &[Flags] = &[
 /// Inside MULTI it is queued, and then ends what EXEC has ended already.
 const UNWATCH: &[Flags] =
     &[Flags::NOSCRIPT, Flags::LOADING, Flags::STALE, Flags::FAST, Flags::ALLOW_BUSY];
-
-type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
-
-const fn row(name: &'static str, arity: i8, flags: &[Flags], run: Handler, docs: Docs) -> Command {
-    Command::session(name, arity, flags, run, docs)
-}
 
 const fn docs(since: &'static str, complexity: &'static str, summary: &'static str) -> Docs {
     Docs::of("transactions", since, complexity, summary)
@@ -165,8 +160,8 @@ pub fn reexamined(
             Some(user) => match check::check(user, queued.command, args) {
                 Ok(()) => check::check_sort(user, queued.command, args),
                 Err(denied) => {
-                    let denial = check::permit(user, queued.command, args, Context::Multi);
-                    denials.extend(denial.err().map(|denial| *denial));
+                    let request = (queued.command, args);
+                    denials.push(check::denial(user, request, denied, Context::Multi));
                     Err(check::refusal_in_exec(denied))
                 }
             },

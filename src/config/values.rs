@@ -39,6 +39,13 @@ pub struct BufferLimit {
     pub soft_seconds: u64,
 }
 
+impl BufferLimit {
+    /// Is a client with so many bytes to be closed at once?
+    pub fn is_passed(self, bytes: u64) -> bool {
+        self.hard > 0 && bytes > self.hard
+    }
+}
+
 /// `client-output-buffer-limit`: one limit for each class of clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BufferLimits {

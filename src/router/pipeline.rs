@@ -206,12 +206,10 @@ impl Open {
     /// The reply for a place, if it has come.
     fn reply(&self, place: Place) -> Option<&[u8]> {
         let answer = self.answers.iter().find(|answer| answer.shard == place.shard);
+        let reply = answer.and_then(|answer| answer.response.get(place.index - answer.base));
         // An envelope's responses have a reply for each of its commands in the end.
-        let Some(answer) = answer else { return Some(b"-ERR internal: reply missing\r\n") };
-        match answer.response.get(place.index - answer.base) {
-            None if answer.rest.is_none() => Some(b"-ERR internal: reply missing\r\n"),
-            reply => reply,
-        }
+        let ended = answer.is_none_or(|answer| answer.rest.is_none());
+        reply.or(ended.then_some(b"-ERR internal: reply missing\r\n"))
     }
 
     /// The envelopes that go on: of shards all of whose replies are in their places.

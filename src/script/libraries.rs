@@ -11,7 +11,6 @@ use crate::commands::script::Reach;
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::Error;
 use crate::resp::reply::Proto;
-use crate::script::compile::compile;
 use crate::script::machine::{Interpreter, Mode, Run, broken};
 use crate::script::reach_library::{Known, reaches};
 use crate::script::watch::Watch;
@@ -21,6 +20,13 @@ use crate::script::watch::Watch;
 pub struct Compiled {
     text: Arc<[u8]>,
     functions: HashMap<Vec<u8>, Callback>,
+}
+
+impl Compiled {
+    /// Is it what this text was compiled to, not another one of the same name?
+    fn is_of(&self, library: &Library) -> bool {
+        Arc::ptr_eq(&self.text, &library.text)
+    }
 }
 
 /// What libraries need of Rust to register.
@@ -38,7 +44,7 @@ impl Interpreter {
     /// A run that loads a library; `registered` has what comes of it when it is done.
     pub fn load_library(&self, text: &[u8], heading: &Heading) -> Result<Run, Error> {
         let program = text.get(heading.body..).unwrap_or_default();
-        let made = compile(&self.lua, program, "@user_function");
+        let made = self.compile(program, "@user_function");
         let function =
             made.map_err(|why| Error::err_owned(format!("Error compiling function: {why}")))?;
         let globals = self.of_functions.clone();
@@ -75,15 +81,18 @@ impl Interpreter {
 
     /// Can the functions of this library be run here?
     pub fn has_library(&self, library: &Library) -> bool {
-        let compiled = self.libraries.get(&library.name);
-        compiled.is_some_and(|compiled| Arc::ptr_eq(&compiled.text, &library.text))
+        self.loaded(library).is_some()
+    }
+
+    fn loaded(&self, library: &Library) -> Option<&Compiled> {
+        self.libraries.get(&library.name).filter(|compiled| compiled.is_of(library))
     }
 
     /// Forgets libraries that are not there any more.
     pub fn keep_libraries(&mut self, registry: &Registry) {
         self.libraries.retain(|name, compiled| {
             let library = registry.library(name);
-            library.is_some_and(|library| Arc::ptr_eq(&compiled.text, &library.text))
+            library.is_some_and(|library| compiled.is_of(library))
         });
     }
 
@@ -94,9 +103,8 @@ impl Interpreter {
         tables: (Args<'_>, Args<'_>),
         with: (Proto, Arc<Watch>),
     ) -> Result<Run, Error> {
-        let compiled = self.libraries.get(&library.name);
-        let compiled = compiled.filter(|compiled| Arc::ptr_eq(&compiled.text, &library.text));
-        let callback = compiled.and_then(|compiled| compiled.functions.get(&function.name));
+        let loaded = self.loaded(library);
+        let callback = loaded.and_then(|loaded| loaded.functions.get(&function.name));
         let callback = callback.ok_or_else(|| Error::err("Function not found"))?;
         self.begun(callback, (function.name.clone(), Mode::Function), tables, with)
     }

@@ -182,10 +182,9 @@ impl Interpreter {
         if let Some(known) = self.prepared(&sha) {
             return Ok(known);
         }
-        self.make_room();
         let (declared, start) = declared(body)?;
         let text = body.get(start..).unwrap_or_default();
-        let function = compile(&self.lua, text, "@user_script").map_err(|why| {
+        let function = self.compile(text, "@user_script").map_err(|why| {
             Error::err_owned(format!("Error compiling script (new function): {why}"))
         })?;
         if self.compiled.len() >= SCRIPTS_COMPILED_MAX {
@@ -228,6 +227,12 @@ impl Interpreter {
     ) -> Result<Run, Error> {
         let Some((function, _)) = self.compiled.get(&sha) else { return Err(Error::NOSCRIPT) };
         self.begun(function, (sha.to_vec(), Mode::Script), (keys, argv), (proto, watch))
+    }
+
+    /// The function of a text, or the compiler's message.
+    pub(super) fn compile(&self, text: &[u8], name: &str) -> Result<Function, String> {
+        self.make_room();
+        compile(&self.lua, text, name)
     }
 
     /// Lua 5.1 does not collect when it finds no room: the next script is to have some, from the

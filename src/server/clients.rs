@@ -203,9 +203,8 @@ impl Client {
 /// Is a client to be closed, with so many bytes waiting for it, and more than the soft limit
 /// `since`?
 fn exceeds(limit: BufferLimit, waits: u64, since: Option<Millis>, now: Millis) -> bool {
-    let hard = limit.hard > 0 && waits > limit.hard;
     let long = limit.soft_seconds * 1000;
-    hard || since.is_some_and(|since| now.0.saturating_sub(since.0) > long)
+    limit.is_passed(waits) || since.is_some_and(|since| now.0.saturating_sub(since.0) > long)
 }
 
 /// The connections of one core by id.

@@ -344,22 +344,15 @@ impl Core {
         answers
     }
 
-    /// The same, each core having looked at its sockets first: a client that was gone before this
-    /// was called is not among its clients any more, nor among those that wait.
-    pub async fn on_all_rested<T: Send + 'static>(
-        self: &Rc<Self>,
-        work: impl Fn(&Rc<Core>) -> T + Clone + Send + 'static,
-    ) -> Vec<T> {
-        let mut answers = Vec::new();
-        for shard in (0..self.shards).map(ShardId) {
-            let work = work.clone();
-            let rested = self.on_async(shard, move |core| async move {
-                core.pauses.rest().await;
-                work(&core)
-            });
-            answers.push(rested.await);
+    /// Lets every core look at its sockets and messages once more: a client that was gone before
+    /// this was called is not among its clients afterwards, nor among those that wait.
+    pub async fn look_around(self: &Rc<Self>) {
+        let rest = |core: Rc<Core>| async move { core.pauses.rest().await };
+        let cores = (0..self.shards).map(ShardId);
+        let resting: Vec<_> = cores.map(|shard| self.start_on(shard, rest)).collect();
+        for rested in resting {
+            rested.await;
         }
-        answers
     }
 
     /// Starts a run of commands on the shard: reads the epoch after everything in it has arrived.

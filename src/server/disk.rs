@@ -363,16 +363,24 @@ pub async fn list(directory: &Path) -> Result<Vec<Listed>, DiskError> {
 
 /// A whole small file; one longer than `limit` is an error, not memory.
 pub async fn read_whole(path: &Path, limit: u64) -> Result<Vec<u8>, DiskError> {
-    on_pool("read", path, move |path| {
-        let file = fs::File::open(path)?;
-        if file.metadata()?.len() > limit {
-            return Err(io::Error::other(format!("longer than {limit} bytes")));
-        }
-        let mut bytes = Vec::new();
-        io::Read::read_to_end(&mut io::Read::take(file, limit), &mut bytes)?;
-        Ok(bytes)
-    })
-    .await
+    on_pool("read", path, move |path| whole(path, limit)).await
+}
+
+/// The same at a start, before there is a pool.
+pub fn whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = fs::File::open(path)?;
+    if file.metadata()?.len() > limit {
+        return Err(io::Error::other(format!("longer than {limit} bytes")));
+    }
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(file, limit), &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Fills this by chance.
+pub fn read_chance(bytes: &mut [u8]) -> io::Result<()> {
+    let mut source = fs::File::open("/dev/urandom")?;
+    io::Read::read_exact(&mut source, bytes)
 }
 
 /// Creates a file in the place of any that has the name. The old one is removed, not emptied: a

@@ -46,7 +46,8 @@ struct View {
 
 /// Everything, summed over the cores where it has to be.
 pub async fn gather(core: &Rc<Core>) -> Facts {
-    let views = core.on_all_rested(view).await;
+    core.look_around().await;
+    let views = core.on_all(view).await;
     let saving = core.on(ShardId(0), |core| core.saver.state.borrow().clone()).await;
     let config = core.settings.borrow().config.clone();
     let mut counters = Counters::default();

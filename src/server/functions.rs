@@ -30,7 +30,6 @@ use crate::server::core::Core;
 use crate::server::ground::{Barred, Ground};
 use crate::server::scripting::{encoded, resume};
 use crate::server::scripts::Of;
-use crate::shard::shard::Writes;
 
 /// The libraries that are loaded.
 #[derive(Debug, Default)]
@@ -174,10 +173,7 @@ impl Connection {
 
     /// A change by itself: it has its ground alone.
     async fn change_functions(&mut self, change: Change) {
-        let refused = match &self.core.shard.borrow().writes {
-            Writes::Refused(error) => Some(error.clone()),
-            Writes::Allowed => None,
-        };
+        let refused = self.core.shard.borrow().writes.refusal().cloned();
         if let Some(error) = refused {
             return self.error(&error);
         }
@@ -188,16 +184,10 @@ impl Connection {
             Err(Barred::Refused(error)) => return self.error(&error),
         };
         let reply = self.change_on_ground(&mut ground, &change).await;
-        let start = self.pipeline.out.len();
-        match self.leave_ground(ground).await {
-            Err(error) => self.error(&error),
-            Ok(requires) => {
-                self.pipeline.out.extend_from_slice(&reply);
-                self.owe(start, requires);
-                if is_error(&reply) {
-                    self.count_error(start);
-                }
-            }
+        if let Some(start) = self.answer_from(ground, &reply).await
+            && is_error(&reply)
+        {
+            self.count_error(start);
         }
     }
 

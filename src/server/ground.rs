@@ -162,6 +162,27 @@ impl Connection {
         left
     }
 
+    /// Leaves the ground, then replies with this or with why nothing was done; where the reply
+    /// begins in the first case.
+    pub(in crate::server) async fn answer_from(
+        &mut self,
+        ground: Ground,
+        reply: &[u8],
+    ) -> Option<usize> {
+        let start = self.pipeline.out.len();
+        match self.leave_ground(ground).await {
+            Err(error) => {
+                self.error(&error);
+                None
+            }
+            Ok(requires) => {
+                self.pipeline.out.extend_from_slice(reply);
+                self.owe(start, requires);
+                Some(start)
+            }
+        }
+    }
+
     /// Runs a command about the libraries on the shard that keeps them.
     pub(in crate::server) async fn call_at_home(
         &mut self,

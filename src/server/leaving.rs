@@ -19,8 +19,8 @@ impl Connection {
 
     /// Are there more replies than `client-output-buffer-limit` allows?
     fn is_over_its_limit(&self) -> bool {
-        let limit = self.settings.config.client_output_buffer_limit.normal.hard;
-        limit > 0 && self.pipeline.out.len() as u64 > limit
+        let limit = self.settings.config.client_output_buffer_limit.normal;
+        limit.is_passed(self.pipeline.out.len() as u64)
     }
 
     /// Sends the envelopes, waits for the responses and puts what has come in order.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::server::aof;
 use crate::server::boot::StartError;
 use crate::server::clock;
 use crate::server::database::Database;
-use crate::server::disk::create_anew;
+use crate::server::disk::{create_anew, read_chance};
 use crate::server::import::{self, Import};
 use crate::server::inspect::{self, Inspected, Unread};
 use crate::server::log;
@@ -157,8 +157,7 @@ fn blank_files(config: &Config) -> Vec<ShardFiles> {
 /// A random id: no two runs of any server have the same.
 fn new_run() -> RunId {
     let mut bytes = [0u8; 16];
-    let read = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    if read.is_err() {
+    if read_chance(&mut bytes).is_err() {
         // Not unpredictable, but still unique on this machine.
         let seed = clock::wall().0 ^ u64::from(std::process::id()) << 44;
         let mut prng = Prng::new(seed);

@@ -33,7 +33,6 @@ use crate::server::ground::{Barred, Ground};
 use crate::server::log;
 use crate::server::scripts::{Of, Running};
 use crate::server::tally;
-use crate::shard::shard::Writes;
 
 /// What runs.
 enum Program {
@@ -90,16 +89,11 @@ impl Connection {
             Err(error) => return self.error(&error),
         };
         let (reply, counted) = self.run_script(&mut ground, &eval, ready).await;
-        let start = self.pipeline.out.len();
-        match self.leave_ground(ground).await {
-            Err(error) => self.error(&error),
-            Ok(requires) => {
-                self.pipeline.out.extend_from_slice(&reply);
-                self.owe(start, requires);
-                if is_error(&reply) && counted == Counted::No {
-                    self.count_error(start);
-                }
-            }
+        if let Some(start) = self.answer_from(ground, &reply).await
+            && is_error(&reply)
+            && counted == Counted::No
+        {
+            self.count_error(start);
         }
     }
 
@@ -178,10 +172,7 @@ impl Connection {
 
     /// What a script may do, if it may run now.
     fn rights(&self, eval: &Eval, declared: Option<Declared>) -> Result<Rights, Error> {
-        let refused = match &self.core.shard.borrow().writes {
-            Writes::Refused(error) => Some(error.clone()),
-            Writes::Allowed => None,
-        };
+        let refused = self.core.shard.borrow().writes.refusal().cloned();
         let may = match declared {
             Some(Declared { no_writes: true, .. }) => May::Read,
             _ => eval.may,
@@ -375,7 +366,6 @@ impl Connection {
         if queue.iter().any(|queued| queued.command.flags.has(Flags::PUBSUB)) {
             self.take_mail();
         }
-        let start = self.pipeline.out.len();
         let mut whole = Vec::new();
         Reply::new(&mut whole, proto).array(queue.len());
         for queued in queue {
@@ -386,13 +376,7 @@ impl Connection {
             self.count_in_script(&item, began, &reply);
             whole.extend_from_slice(&reply);
         }
-        match self.leave_ground(ground).await {
-            Err(error) => self.error(&error),
-            Ok(requires) => {
-                self.pipeline.out.extend_from_slice(&whole);
-                self.owe(start, requires);
-            }
-        }
+        self.answer_from(ground, &whole).await;
         self.unwatch(watched).await;
     }
 

@@ -5,7 +5,6 @@
 //! change is acknowledged. A core that takes it over looks at each of its sessions at once, so no
 //! command has to ask whether the users have changed.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,7 +43,8 @@ pub fn at_start(config: &Config, directory: &Path) -> Result<Users, StartError> 
     let Some(path) = path_of(config, directory) else { return Ok(users) };
     let name = path.display().to_string();
     let cannot = |why: String| StartError(format!("cannot load the users: {why}"));
-    let text = read_file(&path).map_err(|error| cannot(format!("{name}: {error}")))?;
+    let text =
+        disk::whole(&path, ACL_FILE_MAX).map_err(|error| cannot(format!("{name}: {error}")))?;
     let users = file::read(&text, &name, &users, fresh(config)).map_err(cannot)?;
     log::notice(format!("Users: {} from {name}", users.len()));
     warn_of_disabled(&users);
@@ -91,12 +91,6 @@ fn fresh(config: &Config) -> Fresh {
 
 fn path_of(config: &Config, directory: &Path) -> Option<PathBuf> {
     (!config.aclfile.is_empty()).then(|| directory.join(&config.aclfile))
-}
-
-fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    std::fs::File::open(path)?.take(ACL_FILE_MAX).read_to_end(&mut text)?;
-    Ok(text)
 }
 
 /// The users as directives, for CONFIG REWRITE: none if a file has them, or if the default user is
@@ -256,8 +250,7 @@ impl Connection {
 
     fn genpass(&mut self, digits: usize) {
         let mut chance = vec![0; digits.div_ceil(2)];
-        let read = std::fs::File::open("/dev/urandom");
-        match read.and_then(|mut file| file.read_exact(&mut chance)) {
+        match disk::read_chance(&mut chance) {
             Ok(()) => self.write(|reply| rows::write_password(reply, &chance, digits)),
             Err(error) => {
                 self.error(&Error::err_owned(format!("cannot read random bytes: {error}")));

@@ -26,6 +26,16 @@ pub enum Writes {
     Refused(Error),
 }
 
+impl Writes {
+    /// What commands that write are told, if they are refused.
+    pub fn refusal(&self) -> Option<&Error> {
+        match self {
+            Writes::Refused(error) => Some(error),
+            Writes::Allowed => None,
+        }
+    }
+}
+
 /// The keys that one core owns, with everything that a command on them needs.
 #[derive(Debug)]
 pub struct Shard {

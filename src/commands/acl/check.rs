@@ -32,15 +32,23 @@ pub fn permit(
     args: Args<'_>,
     context: Context,
 ) -> Result<(), Box<Denial>> {
-    check(user, row, args).map_err(|denied| {
-        Box::new(Denial {
-            reason: denied.reason,
-            context,
-            object: object(user, row, args, denied),
-            user: user.name.clone(),
-            error: refusal(user, row, denied, context),
-        })
-    })
+    check(user, row, args).map_err(|denied| Box::new(denial(user, (row, args), denied, context)))
+}
+
+/// What is to be said and noted of a request that was denied.
+pub fn denial(
+    user: &User,
+    (row, args): (&Command, Args<'_>),
+    denied: Denied,
+    context: Context,
+) -> Denial {
+    Denial {
+        reason: denied.reason,
+        context,
+        object: object(user, row, args, denied),
+        user: user.name.clone(),
+        error: refusal(user, row, denied, context),
+    }
 }
 
 /// May this user run this request, which names this row? Of several selectors the one that came

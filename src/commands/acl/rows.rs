@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::number;
+use crate::base::wire::hexadecimal;
 use crate::commands::acl::catalogue;
 use crate::commands::acl::check;
 use crate::commands::acl::rule::is_broken;
@@ -12,8 +13,9 @@ use crate::commands::acl::users::DEFAULT;
 use crate::commands::command;
 use crate::commands::hints::{CATEGORIES, in_category};
 use crate::commands::parse::{self, is};
+use crate::commands::row::{ADMIN, ANY, HELP, session_row as row};
 use crate::commands::session::{Ask, Shell};
-use crate::commands::spec::{Command, Docs, Flags};
+use crate::commands::spec::{Command, Docs};
 use crate::commands::table;
 use crate::limits::ACL_GENPASS_BITS_MAX;
 use crate::observe::acl_log::Entry;
@@ -39,16 +41,6 @@ const SUBS: &[Command] = &[
     row("acl|users", 2, ADMIN, users, docs("6.0.0", "Names of all users.")),
     row("acl|whoami", 2, ANY, whoami, docs("6.0.0", "This connection's user.")),
 ];
-
-const ANY: &[Flags] = &[Flags::NOSCRIPT, Flags::LOADING, Flags::STALE];
-const ADMIN: &[Flags] = &[Flags::ADMIN, Flags::NOSCRIPT, Flags::LOADING, Flags::STALE];
-const HELP: &[Flags] = &[Flags::LOADING, Flags::STALE];
-
-type Handler = fn(&mut Shell<'_>) -> Result<Ask, Error>;
-
-const fn row(name: &'static str, arity: i8, flags: &[Flags], run: Handler, docs: Docs) -> Command {
-    Command::session(name, arity, flags, run, docs)
-}
 
 const fn docs(since: &'static str, summary: &'static str) -> Docs {
     Docs::of("server", since, "O(N) in users or rules", summary)
@@ -103,7 +95,7 @@ fn genpass(shell: &mut Shell<'_>) -> Result<Ask, Error> {
 
 /// Answers ACL GENPASS: so many hexadecimal digits of these bytes.
 pub fn write_password(reply: &mut Reply<'_>, chance: &[u8], digits: usize) {
-    let mut password: String = chance.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut password = hexadecimal(chance);
     password.truncate(digits);
     reply.bulk(password.as_bytes());
 }

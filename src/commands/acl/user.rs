@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::base::wire::{hex, hexadecimal};
 use crate::commands::acl::catalogue::Catalogue;
 use crate::commands::acl::rule::Refusal;
 use crate::commands::acl::selector::{Fresh, Selector};
@@ -174,7 +175,7 @@ impl User {
 
     /// Its passwords in hexadecimal digits.
     pub fn passwords(&self) -> impl ExactSizeIterator<Item = String> {
-        self.passwords.iter().map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect())
+        self.passwords.iter().map(|hash| hexadecimal(hash))
     }
 
     /// All rules that make it from nothing, in one line.
@@ -203,18 +204,7 @@ fn equal(one: &Hash, other: &Hash) -> u32 {
 
 /// 64 hexadecimal digits, lower case.
 fn read_hash(text: &[u8]) -> Option<Hash> {
-    let digit = |byte: &u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let mut hash = Hash::default();
-    if text.len() != 2 * hash.len() {
-        return None;
-    }
-    let (pairs, _) = text.as_chunks::<2>();
-    for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
-        *byte = digit(high)? << 4 | digit(low)?;
-    }
-    Some(hash)
+    let (high, low) = text.split_at_checked(32).filter(|(_, low)| low.len() == 32)?;
+    let halves = [hex(high)?.to_be_bytes(), hex(low)?.to_be_bytes()];
+    halves.concat().try_into().ok()
 }

@@ -9,6 +9,7 @@ use super::harness::client::{Client, encode};
 use super::harness::reply::Reply;
 use super::harness::server::{Launch, Server};
 use super::ours;
+use super::scripting::beside_redis;
 
 fn library(name: &str, functions: &str) -> String {
     format!("#!lua name={name}\n{functions}")
@@ -373,43 +374,19 @@ const BESIDE: &str = include_str!("functions.txt");
 
 #[test]
 fn replies_are_those_of_redis() {
-    let Some(redis) = Launch::redis() else { return };
-    let redis = redis.volatile();
-    let redis = redis.start();
-    if !redis.client().info("server")["redis_version"].starts_with("7.0.") {
-        return;
-    }
-    for (shards, proto) in [(1, "2"), (2, "3")] {
-        let launch = Launch::basalt().volatile().shards(shards);
-        let server = launch.start();
-        let (mut ours, mut theirs) = (server.client(), redis.client());
-        for line in ["FLUSHALL", "FUNCTION FLUSH", &format!("HELLO {proto}"), "MSET k1 v1 k2 2"] {
-            ours.line(line);
-            theirs.line(line);
+    let setup = ["FLUSHALL", "FUNCTION FLUSH", "MSET k1 v1 k2 2"];
+    let rows = BESIDE.lines().chain(include_str!("scripts.txt").lines());
+    beside_redis(&setup, rows, |text| {
+        if let Some(line) = text.strip_prefix("> ") {
+            return vec![line.split(' ').map(str::to_owned).collect()];
         }
-        let mut different = Vec::new();
-        let scripts = include_str!("scripts.txt").lines();
-        for row in BESIDE.lines().chain(scripts).filter(|line| !line.is_empty()) {
-            let text = row.replace("\\N", "\n");
-            let requests: Vec<Vec<String>> = if let Some(line) = text.strip_prefix("> ") {
-                vec![line.split(' ').map(str::to_owned).collect()]
-            } else if text.starts_with("#!") {
-                vec![["FUNCTION", "LOAD", &text].map(str::to_owned).to_vec()]
-            } else {
-                let body = format!("function(KEYS, ARGV) {text}\nend");
-                let text = library("row", &format!("redis.register_function('row', {body})"));
-                let call = ["FCALL", "row", "2", "k1", "k2", "arg1", "arg2"];
-                let load = ["FUNCTION", "LOAD", "REPLACE", &text];
-                vec![load.map(str::to_owned).to_vec(), call.map(str::to_owned).to_vec()]
-            };
-            for request in requests {
-                let got = ours.try_call(&request).expect("a reply");
-                let expected = theirs.try_call(&request).expect("a reply");
-                if got != expected {
-                    different.push(format!("{row}\n    got {got}\n    not {expected}"));
-                }
-            }
+        if text.starts_with("#!") {
+            return vec![["FUNCTION", "LOAD", text].map(str::to_owned).to_vec()];
         }
-        assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
-    }
+        let body = format!("function(KEYS, ARGV) {text}\nend");
+        let text = library("row", &format!("redis.register_function('row', {body})"));
+        let call = ["FCALL", "row", "2", "k1", "k2", "arg1", "arg2"];
+        let load = ["FUNCTION", "LOAD", "REPLACE", &text];
+        vec![load.map(str::to_owned).to_vec(), call.map(str::to_owned).to_vec()]
+    });
 }

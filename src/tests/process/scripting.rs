@@ -330,6 +330,26 @@ const BESIDE: &str = include_str!("scripts.txt");
 
 #[test]
 fn replies_are_those_of_redis() {
+    let setup = [
+        "FLUSHALL",
+        "MSET k1 v1 k2 2",
+        "RPUSH l a b c",
+        "HSET h f 1 g 2",
+        "SADD s x y",
+        "ZADD z 1.5 m",
+    ];
+    beside_redis(&setup, BESIDE.lines(), |text| {
+        vec![["EVAL", text, "2", "k1", "k2", "arg1", "arg2"].map(str::to_owned).to_vec()]
+    });
+}
+
+/// Makes requests of each row, in which `\N` is a line's end: the replies are those of Redis 7.0,
+/// on one shard and on two, in both protocols.
+pub fn beside_redis<'a>(
+    setup: &[&str],
+    rows: impl Iterator<Item = &'a str> + Clone,
+    requests: impl Fn(&str) -> Vec<Vec<String>>,
+) {
     let Some(redis) = Launch::redis() else { return };
     let redis = redis.volatile();
     let redis = redis.start();
@@ -340,25 +360,19 @@ fn replies_are_those_of_redis() {
         let launch = Launch::basalt().volatile().shards(shards);
         let server = launch.start();
         let (mut ours, mut theirs) = (server.client(), redis.client());
-        for line in [
-            "FLUSHALL",
-            &format!("HELLO {proto}"),
-            "MSET k1 v1 k2 2",
-            "RPUSH l a b c",
-            "HSET h f 1 g 2",
-            "SADD s x y",
-            "ZADD z 1.5 m",
-        ] {
+        let hello = format!("HELLO {proto}");
+        for line in std::iter::once(hello.as_str()).chain(setup.iter().copied()) {
             ours.line(line);
             theirs.line(line);
         }
         let mut different = Vec::new();
-        for text in BESIDE.lines().filter(|line| !line.is_empty()) {
-            let text = text.replace("\\N", "\n");
-            let got = eval(&mut ours, &text, &["k1", "k2"], &["arg1", "arg2"]);
-            let expected = eval(&mut theirs, &text, &["k1", "k2"], &["arg1", "arg2"]);
-            if got != expected {
-                different.push(format!("{text}\n    got {got}\n    not {expected}"));
+        for row in rows.clone().filter(|line| !line.is_empty()) {
+            for request in requests(&row.replace("\\N", "\n")) {
+                let got = ours.try_call(&request).expect("a reply");
+                let expected = theirs.try_call(&request).expect("a reply");
+                if got != expected {
+                    different.push(format!("{row}\n    got {got}\n    not {expected}"));
+                }
             }
         }
         assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
