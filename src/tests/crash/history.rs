@@ -13,6 +13,14 @@ pub enum Place {
     List(String),
     /// The score of a member of a sorted set.
     Score(&'static str, String),
+    /// A set of the numbers from 1 on.
+    Set(String),
+    /// A stream with the ids from 1-0 on.
+    Stream(String),
+    /// The deadline of a field of a hash, and the field.
+    Deadline(&'static str, String),
+    /// A library of functions.
+    Library(String),
 }
 
 /// When one write was sent, and when somebody first knew that it had been done: by its reply, or

@@ -82,9 +82,59 @@ pub enum Kind {
     Push,
     /// ZINCRBY by one of members of one big sorted set.
     Score,
+    /// SADD of increasing numbers.
+    Add,
+    /// XADD of increasing ids.
+    Append,
+    /// MULTI: HSET of a field, and a deadline for it that says the same.
+    Lease,
+    /// FCALL of a function that increments.
+    Call,
+    /// FUNCTION LOAD REPLACE of a library that knows the number of its version.
+    Load,
     /// MULTI: an amount from one account to another, and INCR of a counter of its own.
     Transfer,
 }
+
+impl Kind {
+    /// Replies to one write.
+    fn replies(self) -> usize {
+        match self {
+            Kind::Transfer => 5,
+            Kind::Lease => 4,
+            _ => 1,
+        }
+    }
+
+    /// Is this the last reply to the write that makes `value`?
+    fn is_answer(self, reply: &Reply, value: i64) -> bool {
+        let bulk = |text: String| *reply == Reply::Bulk(text.into_bytes());
+        match self {
+            Kind::Incr | Kind::Push | Kind::Call => *reply == Reply::Int(value),
+            Kind::Add => *reply == Reply::Int(1),
+            Kind::Score => bulk(value.to_string()),
+            Kind::Append => bulk(format!("{value}-0")),
+            Kind::Put => *reply == Reply::Simple(b"OK".to_vec()),
+            Kind::Field => matches!(reply, Reply::Int(0 | 1)),
+            Kind::Load => matches!(reply, Reply::Bulk(_)),
+            Kind::Lease => {
+                let second = Some(&Reply::Array(vec![Reply::Int(1)]));
+                matches!(reply, Reply::Array(parts) if parts.get(1) == second)
+            }
+            Kind::Transfer => {
+                let third = Some(&Reply::Int(value));
+                matches!(reply, Reply::Array(parts) if parts.get(2) == third)
+            }
+        }
+    }
+}
+
+/// Deadlines are this and the value of their line, in milliseconds: in the year 2065.
+pub const LEASES: i64 = 3_000_000_000_000;
+
+/// The library whose function `bump` increments a key.
+pub const COUNTING: &str = "#!lua name=counting\nredis.register_function('bump', \
+    function(keys) return redis.call('INCR', keys[1]) end)";
 
 /// Accounts between which transfers go; their sum stays zero.
 pub const ACCOUNTS: u64 = 16;
@@ -112,6 +162,10 @@ impl Worker {
             Kind::Field => Place::Field(BIG, format!("f{id}:{n}")),
             Kind::Push => Place::List(format!("list:{id}:{n}")),
             Kind::Score => Place::Score(SCORES, format!("m{id}:{n}")),
+            Kind::Add => Place::Set(format!("set:{id}:{n}")),
+            Kind::Append => Place::Stream(format!("stream:{id}:{n}")),
+            Kind::Lease => Place::Deadline(BIG, format!("lease{id}:{n}")),
+            Kind::Load => Place::Library(format!("library_{id}_{n}")),
             _ => Place::Key(format!("{kind:?}:{id}:{n}")),
         };
         let lines = (0..count).map(|n| Line::new(place(n))).collect();
@@ -144,18 +198,8 @@ impl Worker {
         }
         client.send(&bytes)?;
         for (at, value) in expected {
-            let reply = if self.kind == Kind::Transfer { last(client)? } else { client.read()? };
-            let good = match self.kind {
-                Kind::Incr | Kind::Push => reply == Reply::Int(value),
-                Kind::Score => reply == Reply::Bulk(value.to_string().into_bytes()),
-                Kind::Put => reply == Reply::Simple(b"OK".to_vec()),
-                Kind::Field => matches!(reply, Reply::Int(0 | 1)),
-                Kind::Transfer => {
-                    let third = Some(&Reply::Int(value));
-                    matches!(&reply, Reply::Array(parts) if parts.get(2) == third)
-                }
-            };
-            if !good {
+            let reply = last(client, self.kind.replies())?;
+            if !self.kind.is_answer(&reply, value) {
                 return Ok(Some(format!("{:?}, value {value}: {reply}", self.lines[at].place)));
             }
             let now = Instant::now();
@@ -169,13 +213,32 @@ impl Worker {
     }
 
     fn encode(&mut self, at: usize, value: i64, out: &mut Vec<u8>) {
-        let value = value.to_string();
+        let (value, deadline) = (value.to_string(), LEASES + value);
         match (&self.lines[at].place, self.kind) {
             (Place::List(key), _) => out.extend(encode(&["RPUSH", key, &value])),
             (Place::Score(key, member), _) => {
                 out.extend(encode(&["ZINCRBY", key, "1", member]));
             }
             (Place::Field(key, field), _) => out.extend(encode(&["HSET", key, field, &value])),
+            (Place::Set(key), _) => out.extend(encode(&["SADD", key, &value])),
+            (Place::Stream(key), _) => {
+                out.extend(encode(&["XADD", key, &format!("{value}-0"), "n", &value]));
+            }
+            (Place::Deadline(key, field), _) => {
+                let when = deadline.to_string();
+                out.extend(encode(&["MULTI"]));
+                out.extend(encode(&["HSET", key, field, &value]));
+                out.extend(encode(&["HPEXPIREAT", key, &when, "FIELDS", "1", field]));
+                out.extend(encode(&["EXEC"]));
+            }
+            (Place::Library(name), _) => {
+                let code = format!(
+                    "#!lua name={name}\nredis.register_function{{function_name='{name}', \
+                     callback=function() return {value} end, flags={{'no-writes'}}}}"
+                );
+                out.extend(encode(&["FUNCTION", "LOAD", "REPLACE", &code]));
+            }
+            (Place::Key(key), Kind::Call) => out.extend(encode(&["FCALL", "bump", "1", key])),
             (Place::Key(key), Kind::Put) => out.extend(encode(&["SET", key, &value])),
             (Place::Key(key), Kind::Transfer) => {
                 let amount = self.prng.below(100).to_string();
@@ -192,14 +255,14 @@ impl Worker {
     }
 }
 
-/// The reply to the last command of a transfer, or the first error before it.
-fn last(client: &mut Client) -> io::Result<Reply> {
+/// The last of some replies, or the first error before it.
+fn last(client: &mut Client, count: usize) -> io::Result<Reply> {
     let mut replies = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..count {
         replies.push(client.read()?);
     }
     let error = replies.iter().position(Reply::is_error);
-    Ok(replies.swap_remove(error.unwrap_or(4)))
+    Ok(replies.swap_remove(error.unwrap_or(count - 1)))
 }
 
 /// Reads what others write: whatever is seen must be there afterwards.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::harness::client::{Client, encode};
 use super::harness::peers;
-use super::harness::server::Server;
+use super::harness::reply::Reply;
+use super::harness::server::{Kind as Program, Launch, Server};
 use super::history::{Line, Place, Promise, check};
-use super::load::{ACCOUNTS, BIG, Kind, Least, Stage, Worker, checkpoint, poll};
+use super::load::{ACCOUNTS, BIG, COUNTING, Kind, LEASES, Least, Stage, Worker, checkpoint, poll};
 use super::sequence::{Reach, Sequence};
 
 /// A cycle in which fewer writes were acknowledged proves nothing.
@@ -77,6 +78,8 @@ impl World {
         }
         self.padded = true;
         let mut client = server.client();
+        let loaded = client.call(&["FUNCTION", "LOAD", COUNTING]);
+        assert_eq!(loaded.text(), "counting");
         for chunk in 0..20 {
             let mut words = vec!["HSET".to_owned(), BIG.to_owned()];
             for n in 0..250 {
@@ -170,7 +173,7 @@ impl World {
 }
 
 fn mixed() -> Vec<Worker> {
-    vec![
+    let mut workers = vec![
         Worker::new(Kind::Incr, 1, 8, 16),
         Worker::new(Kind::Incr, 2, 8, 1),
         Worker::new(Kind::Put, 3, 8, 1),
@@ -180,7 +183,16 @@ fn mixed() -> Vec<Worker> {
         Worker::new(Kind::Score, 9, 400, 8),
         Worker::new(Kind::Transfer, 6, 2, 1),
         Worker::new(Kind::Transfer, 7, 2, 2),
-    ]
+        Worker::new(Kind::Add, 10, 4, 4),
+        Worker::new(Kind::Append, 11, 4, 4),
+        Worker::new(Kind::Call, 12, 8, 2),
+        Worker::new(Kind::Load, 13, 2, 1),
+    ];
+    // Fields have deadlines from Redis 7.4 on.
+    if Launch::basalt().kind() == Program::Basalt {
+        workers.push(Worker::new(Kind::Lease, 14, 100, 4));
+    }
+    workers
 }
 
 /// Tells everybody to stop when it goes.
@@ -195,16 +207,41 @@ impl Drop for Stop<'_> {
 fn key(line: &Line) -> Option<String> {
     match &line.place {
         Place::Key(key) => Some(key.clone()),
-        Place::Field(..) | Place::List(_) | Place::Score(..) => None,
+        _ => None,
     }
 }
 
-/// What is wrong in the middle of a list.
+fn no_library() -> Reply {
+    Reply::Error(b"ERR Function not found".to_vec())
+}
+
+/// What is wrong with a value besides its number: the middle of a list, or half of a transaction.
 fn gap(client: &mut Client, line: &Line) -> Option<String> {
-    let Place::List(key) = &line.place else { return None };
-    let elements = client.line(&format!("LRANGE {key} 0 -1")).items();
-    let wrong = elements.iter().zip(1..).find(|(element, n)| element.int() != *n);
-    wrong.map(|(element, n)| format!("{key}: {element} where {n} should be"))
+    match &line.place {
+        Place::List(key) => {
+            let elements = client.line(&format!("LRANGE {key} 0 -1")).items();
+            let wrong = elements.iter().zip(1..).find(|(element, n)| element.int() != *n);
+            wrong.map(|(element, n)| format!("{key}: {element} where {n} should be"))
+        }
+        Place::Set(key) => {
+            let members = client.line(&format!("SMEMBERS {key}")).items();
+            let (count, highest) = (members.len() as i64, members.iter().map(Reply::int).max());
+            (highest.unwrap_or(0) != count).then(|| format!("{key}: {count} up to {highest:?}"))
+        }
+        Place::Stream(key) => {
+            let entries = client.line(&format!("XRANGE {key} - +")).items();
+            let ids = entries.iter().map(|entry| entry.items()[0].text());
+            let wrong = ids.zip(1..).find(|(id, n)| *id != format!("{n}-0"));
+            wrong.map(|(id, n)| format!("{key}: {id} where {n}-0 should be"))
+        }
+        Place::Deadline(key, field) => {
+            let value = client.line(&format!("HGET {key} {field}"));
+            let when = client.line(&format!("HPEXPIRETIME {key} FIELDS 1 {field}")).items();
+            let right = value.is_null() || when[0].int() == LEASES + value.int();
+            (!right).then(|| format!("{key} {field}: {value} with the deadline {}", when[0]))
+        }
+        Place::Key(_) | Place::Field(..) | Place::Score(..) | Place::Library(_) => None,
+    }
 }
 
 /// The values of lines; 0 for what does not exist.
@@ -218,10 +255,14 @@ fn values<'a>(client: &mut Client, lines: impl Iterator<Item = &'a Line>) -> Vec
             Place::Field(key, field) => encode(&["HGET", key, field]),
             Place::List(key) => encode(&["LLEN", key]),
             Place::Score(key, member) => encode(&["ZSCORE", key, member]),
+            Place::Set(key) => encode(&["SCARD", key]),
+            Place::Stream(key) => encode(&["XLEN", key]),
+            Place::Deadline(key, field) => encode(&["HGET", key, field]),
+            Place::Library(name) => encode(&["FCALL_RO", name, "0"]),
         });
     }
     let replies = client.batch(&bytes, count).expect("replies");
-    replies.iter().map(super::harness::reply::Reply::count).collect()
+    replies.iter().map(|reply| if *reply == no_library() { 0 } else { reply.count() }).collect()
 }
 
 /// Waits for a moment that is different every time.
