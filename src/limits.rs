@@ -176,6 +176,13 @@ pub const EVERYSEC_LOSS: Duration = Duration::from_secs(2);
 /// How long a snapshot may keep its core at a stretch.
 pub const SNAPSHOT_SLICE: Duration = Duration::from_micros(50);
 
+/// How long it does so although somebody waits: it has to end one day on a core that is never idle.
+pub const SNAPSHOT_SLICE_LEAST: Duration = Duration::from_micros(20);
+
+/// How long whoever asks a core for something goes before its long work. With the slice above, a
+/// core that always has something to do gives a snapshot at least a tenth of its time.
+pub const REST_MAX: Duration = Duration::from_micros(150);
+
 /// Bytes of a base that are gathered before they are written, in place: some ten microseconds.
 pub const SNAPSHOT_BUFFER: usize = 32 << 10;
 
@@ -270,5 +277,6 @@ const _: () = {
     // A batch ends before its replies are worth more than a few buffers, and a slice of the
     // snapshot is short against the interval in which epochs advance.
     assert!(BATCH_REPLY_BYTES <= 4 * READ_BUFFER_KEEP);
+    assert!(SNAPSHOT_SLICE_LEAST.as_micros() < SNAPSHOT_SLICE.as_micros());
     assert!(SNAPSHOT_SLICE.as_micros() * 100 < EPOCH_INTERVAL.as_micros());
 };

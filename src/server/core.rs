@@ -38,7 +38,7 @@ use crate::server::scripts::Scripting;
 use crate::server::sealing::Sealing;
 use crate::server::settings;
 use crate::server::shared::{Settings, Shared};
-use crate::server::signal::{Crowd, Pauses, Signal};
+use crate::server::signal::{Crowd, Found, Pauses, Signal};
 use crate::server::stream::Net;
 use crate::shard::gate::Release;
 use crate::shard::locks::{Claim, Ticket};
@@ -229,11 +229,13 @@ impl Core {
     }
 
     /// Takes in what other cores have sent.
-    pub fn take_in(self: &Rc<Self>) {
+    pub fn take_in(self: &Rc<Self>) -> Found {
         let mut batch = self.batch.take();
         let quiet = self.quiet_turns.get();
         self.quiet_turns.set(quiet.saturating_add(1));
+        let mut found = Found::Nothing;
         if self.port.drain(&mut batch) {
+            found = Found::Something;
             self.quiet_turns.set(0);
             self.clock.start_turn();
             for message in batch.drain(..) {
@@ -241,6 +243,7 @@ impl Core {
             }
         }
         self.batch.replace(batch);
+        found
     }
 
     fn take(self: &Rc<Self>, message: Message) {
@@ -263,6 +266,11 @@ impl Core {
     /// Have other cores sent something lately? Then they will again.
     pub fn in_conversation(&self) -> bool {
         self.quiet_turns.get() < CONVERSATION
+    }
+
+    /// Does a client or another core wait for this one, as far as can be told without a system call?
+    pub fn is_awaited(&self) -> bool {
+        self.port.has_mail() || self.net.is_due()
     }
 
     /// Looks at what has grown, for INFO.

@@ -175,6 +175,13 @@ impl Ring {
         self.0.borrow_mut().completion()
     }
 
+    /// Is there an event, or something in the kernel that will become one when this thread collects
+    /// it? A hint that costs a look into shared memory.
+    pub fn is_due(&self) -> bool {
+        let mut inner = self.0.borrow_mut();
+        inner.has_events() || inner.ring.submission().taskrun()
+    }
+
     /// The bytes of an arrival.
     pub fn bytes(&self, arrival: &Arrival) -> Ref<'_, [u8]> {
         Ref::map(self.0.borrow(), |inner| inner.buffers.bytes(arrival))

@@ -3,6 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use crate::limits::REST_MAX;
 
 /// A flag: raised any number of times, seen once.
 #[derive(Debug, Default)]
@@ -35,14 +38,25 @@ impl Signal {
 }
 
 /// Where long work rests between two slices: until the core has asked the kernel for events and
-/// looked at its sockets and messages once more. While anybody rests, the core does not wait for
-/// events.
+/// looked at its sockets and messages once more, and has answered what they brought. While anybody
+/// rests, the core does not wait for events.
 #[derive(Debug, Default)]
 pub struct Pauses {
     turn: Cell<u64>,
     resting: Crowd,
+    /// Since when turns that brought something have gone first.
+    behind: Cell<Option<Instant>>,
     /// Of the core's own task, while it may wait for events.
     core: RefCell<Option<Waker>>,
+}
+
+/// What a turn found at the sockets and in the mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Found {
+    /// Nobody asks for anything: the replies to what the turns before found are with the kernel.
+    Nothing,
+    /// Somebody does.
+    Something,
 }
 
 impl Pauses {
@@ -58,7 +72,7 @@ impl Pauses {
     /// Says whether anybody rests; if not, keeps the waker of the core's own task for when somebody
     /// does.
     pub fn arm(&self, waker: &Waker) -> bool {
-        let any = !self.resting.wakers.borrow().is_empty();
+        let any = !self.resting.is_empty();
         if !any {
             self.core.replace(Some(waker.clone()));
         }
@@ -72,8 +86,20 @@ impl Pauses {
         self.turn.set(self.turn.get().wrapping_add(1));
     }
 
-    /// They have been handed out: everybody who rested before goes on, behind those whom they woke.
-    pub fn end(&self) {
+    /// They have been handed out. Everybody who rested before goes on, if there were none or if
+    /// others have gone first for `REST_MAX`. (A slice right behind events would come before their
+    /// replies: what the log has to take first is written by tasks that are woken later, and all is
+    /// submitted at the end of the next turn.)
+    pub fn end(&self, found: Found) {
+        if self.resting.is_empty() {
+            return;
+        }
+        let since = self.behind.get().unwrap_or_else(Instant::now);
+        if found == Found::Something && since.elapsed() < REST_MAX {
+            self.behind.set(Some(since));
+            return;
+        }
+        self.behind.set(None);
         self.resting.wake();
     }
 }
@@ -85,6 +111,11 @@ pub struct Crowd {
 }
 
 impl Crowd {
+    /// Does nobody wait?
+    pub fn is_empty(&self) -> bool {
+        self.wakers.borrow().is_empty()
+    }
+
     /// Lets everybody look again.
     pub fn wake(&self) {
         let wakers = std::mem::take(&mut *self.wakers.borrow_mut());
@@ -116,4 +147,53 @@ pub async fn yield_once() {
         Poll::Pending
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Context;
+
+    use super::*;
+
+    /// Somebody begins to rest between two turns. After how many turns that found this do they go
+    /// on, at most 100?
+    fn turns(found: Found) -> u32 {
+        let pauses = Pauses::default();
+        let mut rest = pin!(pauses.rest());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(rest.as_mut().poll(&mut context).is_pending());
+        for turn in 1..100 {
+            pauses.begin();
+            pauses.end(found);
+            // The task is polled when it is woken only.
+            if pauses.resting.is_empty() {
+                assert!(rest.as_mut().poll(&mut context).is_ready());
+                return turn;
+            }
+            std::thread::sleep(REST_MAX / 4);
+        }
+        100
+    }
+
+    #[test]
+    fn whoever_rests_goes_on_when_nobody_asks_and_after_a_while_in_any_case() {
+        assert_eq!(turns(Found::Nothing), 1);
+        let turns = turns(Found::Something);
+        assert!((2..=5).contains(&turns), "{turns}");
+    }
+
+    #[test]
+    fn whoever_begins_to_rest_while_events_are_handed_out_waits_for_the_next_turn() {
+        let pauses = Pauses::default();
+        pauses.begin();
+        let mut rest = pin!(pauses.rest());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(rest.as_mut().poll(&mut context).is_pending());
+        pauses.end(Found::Nothing);
+        assert!(rest.as_mut().poll(&mut context).is_pending());
+        pauses.begin();
+        pauses.end(Found::Nothing);
+        assert!(rest.as_mut().poll(&mut context).is_ready());
+    }
 }

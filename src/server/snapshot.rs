@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::ids::{Epoch, Generation, ShardId};
-use crate::limits::{SNAPSHOT_BUFFER, SNAPSHOT_SLICE};
+use crate::limits::{SNAPSHOT_BUFFER, SNAPSHOT_SLICE, SNAPSHOT_SLICE_LEAST};
 use crate::persist::manifest::Base;
 use crate::persist::names;
 use crate::server::base_file::{BaseFile, Buffers};
@@ -83,15 +83,21 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
     Ok(Written { base, preimage_peak })
 }
 
-/// One slice of the traversal: until its time is over or the buffer is full.
+/// One slice of the traversal: until its time is over, the buffer is full, or, after the least of
+/// its time, somebody waits.
 fn slice(core: &Rc<Core>) -> Progress {
     core.clock.start_turn();
-    let slice = core.clock.slice(SNAPSHOT_SLICE);
+    let least = core.clock.slice(SNAPSHOT_SLICE_LEAST);
+    let most = core.clock.slice(SNAPSHOT_SLICE);
     let began = processor_time();
     let mut shard = core.shard.borrow_mut();
     let progress = loop {
         let progress = shard.base_step();
-        if progress != Progress::More || slice.is_over() || shard.base_bytes() >= SNAPSHOT_BUFFER {
+        if progress != Progress::More
+            || most.is_over()
+            || least.is_over() && core.is_awaited()
+            || shard.base_bytes() >= SNAPSHOT_BUFFER
+        {
             break progress;
         }
     };

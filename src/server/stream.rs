@@ -15,6 +15,7 @@ use crate::server::core::Core;
 use crate::server::listen;
 use crate::server::requests::Requests;
 use crate::server::ring::Ring;
+use crate::server::signal::Found;
 use crate::server::socket::{Event, SocketId, Sockets};
 
 /// The sockets of one core, and the tasks that wait for them.
@@ -65,6 +66,11 @@ impl Net {
         self.ring.requests()
     }
 
+    /// Is there something from the kernel to collect?
+    pub fn is_due(&self) -> bool {
+        self.ring.is_due()
+    }
+
     /// Accepts on a listening socket; new connections go to `listen::accepted`.
     pub fn listen(&self, listener: OwnedFd) {
         self.sockets.borrow_mut().listen(listener);
@@ -82,11 +88,19 @@ impl Net {
     }
 
     /// Hands out what a turn has brought.
-    fn dispatch(&self, core: &Rc<Core>) {
+    /// Hands out the events that have been collected.
+    fn dispatch(&self, core: &Rc<Core>) -> Found {
+        let mut found = Found::Nothing;
         loop {
             let then = match self.sockets.borrow_mut().next_event() {
-                Some(event) => self.hand_out(event),
-                None => return,
+                Some(event) => {
+                    // Nobody waits for what is done about the others.
+                    if matches!(event, Event::Received(..) | Event::Accepted(..)) {
+                        found = Found::Something;
+                    }
+                    self.hand_out(event)
+                }
+                None => return found,
             };
             match then {
                 Then::Nothing => {}
@@ -149,9 +163,8 @@ pub async fn drive(core: Rc<Core>) {
         let turn = net.ring.turn(soon, work).await;
         turn.expect("a ring that works: without it the core cannot go on");
         core.pauses.begin();
-        core.take_in();
-        net.dispatch(&core);
-        core.pauses.end();
+        let found = core.take_in().max(net.dispatch(&core));
+        core.pauses.end(found);
     }
 }
 
