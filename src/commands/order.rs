@@ -151,8 +151,8 @@ pub enum Finish {
 /// One step of a transaction on one shard.
 #[derive(Clone, Debug)]
 pub enum Order {
-    /// Line up for these keys (or all of them).
-    Claim { keys: Vec<(Db, Vec<u8>)>, whole: bool, writes: bool },
+    /// Line up for these keys (or all of them); one that writes with the shard that coordinates it.
+    Claim { keys: Vec<(Db, Vec<u8>)>, whole: bool, writer: Option<ShardId> },
     /// Have the watched keys stayed as they were?
     Check(Vec<Watched>),
     /// Run these commands; each reply comes back under its number.

@@ -14,6 +14,10 @@
 //! whole; when its steps are done it says `Ask`, and is told by `go_on` or `close` what comes next.
 //! Of its shards those commit that it has used, the others are only let go.
 //!
+//! *One order*: the orders to commit go to all shards at once, with nothing in between, and orders
+//! from one core arrive as they were sent. So two transactions of one coordinator commit in one
+//! order on all shards that they share; those of two are kept apart by the locks (`shard::locks`).
+//!
 //! *Isolation*: two-phase locking; a shard's locks are given up when its last part has been
 //! applied, which is after every lock was granted. *No deadlock*: shards are claimed in ascending
 //! order.
@@ -107,6 +111,8 @@ pub struct WriteBack {
 #[derive(Debug)]
 pub struct Transaction {
     id: TxId,
+    /// The shard that coordinates it.
+    home: ShardId,
     now: Millis,
     proto: Proto,
     program: Program,
@@ -143,7 +149,7 @@ pub struct Transaction {
 impl Transaction {
     /// A transaction that has not begun; `start` begins it.
     pub fn new(
-        id: TxId,
+        (id, home): (TxId, ShardId),
         now: Millis,
         proto: Proto,
         program: Program,
@@ -152,6 +158,7 @@ impl Transaction {
         let replies = vec![Vec::new(); program.replies];
         Transaction {
             id,
+            home,
             now,
             proto,
             program,
@@ -262,7 +269,7 @@ impl Transaction {
         let order = Order::Claim {
             keys: needs.keys.clone(),
             whole: needs.whole,
-            writes: self.program.writes,
+            writer: self.program.writes.then_some(self.home),
         };
         self.send(shard, order, actions);
     }

@@ -268,7 +268,7 @@ impl Core {
         self.quiet_turns.get() < CONVERSATION
     }
 
-    /// Does a client or another core wait for this one, as far as can be told without a system call?
+    /// Does a client or another core wait for this one? (A hint, without a system call.)
     pub fn is_awaited(&self) -> bool {
         self.port.has_mail() || self.net.is_due()
     }
@@ -512,8 +512,8 @@ impl Core {
             }
             Carried::Ended { outcome, turn, ending } => {
                 self.outcome(from, call, outcome);
-                self.endings.borrow_mut().push((from, call, ending));
-                self.end_parts();
+                // What the others wait for has not moved.
+                self.end_part(from, call, ending);
                 self.take_turns(turn);
             }
             Carried::Settled(ending) => {
@@ -594,12 +594,15 @@ impl Core {
 
     fn end_parts(&self) {
         let endings = std::mem::take(&mut *self.endings.borrow_mut());
-        for (from, call, ending) in endings {
-            let ended = self.shard.borrow().ended(ending, || self.shared.fault());
-            match ended {
-                Some(outcome) => self.outcome(from, call, outcome),
-                None => self.endings.borrow_mut().push((from, call, ending)),
-            }
+        endings.into_iter().for_each(|(from, call, ending)| self.end_part(from, call, ending));
+    }
+
+    /// Tells a coordinator what became of its part, now or when the log lets it.
+    fn end_part(&self, from: ShardId, call: CallId, ending: Ending) {
+        let ended = self.shard.borrow().ended(ending, || self.shared.fault());
+        match ended {
+            Some(outcome) => self.outcome(from, call, outcome),
+            None => self.endings.borrow_mut().push((from, call, ending)),
         }
     }
 

@@ -298,8 +298,7 @@ impl Inner {
     fn cancel(&mut self, token: Token) {
         assert!(self.slot(token.0).is_some(), "an operation that has not ended");
         let which = CancelBuilder::user_data(u64::from(token.0));
-        let entry = opcode::AsyncCancel2::new(which).build().user_data(NO_SLOT);
-        self.push(entry);
+        self.push(opcode::AsyncCancel2::new(which).build().user_data(NO_SLOT));
     }
 
     /// The next event, if one has been collected.
@@ -603,10 +602,7 @@ fn outcome(operation: &Operation, event: &cqueue::Entry) -> io::Result<Outcome> 
 }
 
 fn count(outcome: Outcome) -> usize {
-    match outcome {
-        Outcome::Count(count) => count,
-        Outcome::Accepted(_) | Outcome::Received(_) => 0,
-    }
+    if let Outcome::Count(count) = outcome { count } else { 0 }
 }
 
 /// The name of the pool in entries.

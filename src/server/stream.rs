@@ -88,7 +88,6 @@ impl Net {
     }
 
     /// Hands out what a turn has brought.
-    /// Hands out the events that have been collected.
     fn dispatch(&self, core: &Rc<Core>) -> Found {
         let mut found = Found::Nothing;
         loop {

@@ -51,7 +51,8 @@ impl Coordinator {
         let write_back = WriteBack { del, resolve: table::resolve };
         core.clock.start_turn();
         let id = core.shared.tx_id();
-        let mut transaction = Transaction::new(id, core.clock.now(), proto, program, write_back);
+        let mut transaction =
+            Transaction::new((id, core.id), core.clock.now(), proto, program, write_back);
         core.shard.borrow_mut().counters.cross_shard_transactions += 1;
         let actions = transaction.start().into();
         Coordinator { core: Rc::clone(core), call, transaction, actions }

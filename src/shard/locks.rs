@@ -5,9 +5,14 @@
 //! each key. There is no deadlock: a transaction claims all its keys of a shard at once, and its
 //! shards in ascending order, so nobody waits for a lower shard while holding a higher one.
 //!
-//! Of the transactions that write, a shard lets in one at a time, whatever their keys are. So all
-//! shards that two of them share commit them in the same order, and "durable, with all that comes
-//! before it" never goes round in a circle (gate.rs).
+//! Of the transactions that write, a shard lets in those of one coordinator at a time, whatever
+//! their keys are. So all shards that two of them share commit them in the same order, and
+//! "durable, with all that comes before it" never goes round in a circle (gate.rs). For let the
+//! time of a transaction be the moment at which its coordinator sends the orders to commit. Two of
+//! one coordinator are committed everywhere in the order of their times, since its orders arrive
+//! in the order in which they were sent. Of two with different ones the second is let in when the
+//! first has committed there, and its time is later still. The order of commits is that of times,
+//! on all shards.
 //!
 //! Keys stand as 64-bit hashes; two keys with one hash only wait needlessly.
 
@@ -15,10 +20,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use ahash::RandomState;
 
-use crate::base::ids::Db;
-
-/// Stands among the keys for the right to commit a transaction that writes.
-const WRITER: u64 = 0;
+use crate::base::ids::{Db, ShardId};
 
 /// What a claim covers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Claim {
     keys: Vec<u64>,
     /// Every key of the shard (FLUSHALL, SWAPDB, DBSIZE, KEYS).
     whole: bool,
+    /// The coordinator of a transaction that writes.
+    writer: Option<ShardId>,
 }
 
 /// The place of a claim in the order of arrival; also its name.
@@ -35,7 +39,7 @@ pub type Ticket = u64;
 #[derive(Debug)]
 struct Standing {
     claim: Claim,
-    /// Keys at whose queue it is not at the head yet.
+    /// Queues (of keys, and that of writers) in which it is not at the head yet.
     behind: usize,
     granted: bool,
 }
@@ -46,6 +50,8 @@ pub struct Locks {
     hasher: RandomState,
     standing: BTreeMap<Ticket, Standing>,
     queues: HashMap<u64, VecDeque<Ticket>, RandomState>,
+    /// Writers in the order of arrival, those of one coordinator that follow each other together.
+    writers: VecDeque<(ShardId, Vec<Ticket>)>,
     wholes: VecDeque<Ticket>,
     last: Ticket,
 }
@@ -57,6 +63,7 @@ impl Default for Locks {
             queues: HashMap::with_hasher(hasher.clone()),
             hasher,
             standing: BTreeMap::new(),
+            writers: VecDeque::new(),
             wholes: VecDeque::new(),
             last: 0,
         }
@@ -66,14 +73,12 @@ impl Default for Locks {
 impl Claim {
     /// A claim on all keys.
     pub fn whole() -> Claim {
-        Claim { keys: Vec::new(), whole: true }
+        Claim { whole: true, ..Claim::default() }
     }
 
-    /// As this one, and no other like it beside it.
-    pub fn to_write(mut self) -> Claim {
-        if !self.whole {
-            self.keys.push(WRITER);
-        }
+    /// As this one, for a transaction that writes. (A whole claim is alone in any case.)
+    pub fn to_write(mut self, coordinator: ShardId) -> Claim {
+        self.writer = (!self.whole).then_some(coordinator);
         self
     }
 }
@@ -89,11 +94,12 @@ impl Locks {
         let mut keys: Vec<u64> = keys.map(|(db, key)| self.hasher.hash_one((db, key))).collect();
         keys.sort_unstable();
         keys.dedup();
-        Claim { keys, whole: false }
+        Claim { keys, ..Claim::default() }
     }
 
-    /// Could this claim be granted at once?
+    /// Could this claim of a command on one shard be granted at once?
     pub fn is_free(&self, claim: &Claim) -> bool {
+        debug_assert!(claim.writer.is_none(), "a transaction lines up");
         if claim.whole {
             return self.standing.is_empty();
         }
@@ -110,12 +116,40 @@ impl Locks {
             behind += usize::from(!queue.is_empty());
             queue.push_back(ticket);
         }
+        if let Some(coordinator) = claim.writer {
+            behind += usize::from(self.line_up(coordinator, ticket));
+        }
         if claim.whole {
             self.wholes.push_back(ticket);
         }
         self.standing.insert(ticket, Standing { claim, behind, granted: false });
         self.grant(ticket);
         ticket
+    }
+
+    /// Lines up among the writers; says whether those of another coordinator come first.
+    fn line_up(&mut self, coordinator: ShardId, ticket: Ticket) -> bool {
+        match self.writers.back_mut() {
+            Some((last, tickets)) if *last == coordinator => tickets.push(ticket),
+            _ => self.writers.push_back((coordinator, vec![ticket])),
+        }
+        self.writers.len() > 1
+    }
+
+    /// Leaves the line of writers; those who come to its head by that.
+    fn step_out(&mut self, ticket: Ticket) -> Vec<Ticket> {
+        let of = |(_, tickets): &(ShardId, Vec<Ticket>)| tickets.contains(&ticket);
+        let Some(at) = self.writers.iter().position(of) else { return Vec::new() };
+        let Some((_, tickets)) = self.writers.get_mut(at) else { return Vec::new() };
+        tickets.retain(|other| *other != ticket);
+        if !tickets.is_empty() {
+            return Vec::new();
+        }
+        self.writers.remove(at);
+        match self.writers.front() {
+            Some((_, next)) if at == 0 => next.clone(),
+            _ => Vec::new(),
+        }
     }
 
     /// Is it this ticket's turn?
@@ -139,6 +173,15 @@ impl Locks {
                 }
                 candidates.push(*head);
             }
+        }
+        if left.claim.writer.is_some() {
+            let heads = self.step_out(ticket);
+            for head in &heads {
+                if let Some(standing) = self.standing.get_mut(head) {
+                    standing.behind -= 1;
+                }
+            }
+            candidates.extend(heads);
         }
         if left.claim.whole {
             self.wholes.retain(|other| *other != ticket);
@@ -192,14 +235,35 @@ mod tests {
     }
 
     #[test]
-    fn one_transaction_that_writes_at_a_time() {
+    fn transactions_that_write_take_turns_by_coordinator() {
         let mut locks = Locks::default();
-        let a = locks.enter(claim(&locks, "x").to_write());
-        let b = locks.enter(claim(&locks, "y").to_write());
-        let c = locks.enter(claim(&locks, "z"));
-        assert!(locks.granted(a) && !locks.granted(b) && locks.granted(c));
-        assert!(locks.is_free(&claim(&locks, "w")));
-        assert_eq!(locks.leave(a), vec![b]);
+        let writer = |names: &str, by| claim(&Locks::default(), names).to_write(ShardId(by));
+        let a = locks.enter(writer("x", 0));
+        let b = locks.enter(writer("y", 0));
+        let c = locks.enter(writer("z", 1));
+        let d = locks.enter(writer("v", 1));
+        // It could be let in beside the first two, for ever: so it is not.
+        let e = locks.enter(writer("u", 0));
+        let f = locks.enter(claim(&locks, "t"));
+        let granted = |locks: &Locks| [a, b, c, d, e].map(|ticket| locks.granted(ticket));
+        assert_eq!(granted(&locks), [true, true, false, false, false]);
+        assert!(locks.granted(f) && locks.is_free(&claim(&locks, "w")));
+        assert_eq!(locks.leave(b), vec![]);
+        assert_eq!(locks.leave(a), vec![c, d]);
+        assert_eq!(locks.leave(c), vec![]);
+        assert_eq!(locks.leave(d), vec![e]);
+    }
+
+    #[test]
+    fn a_writer_that_gives_up_in_the_line_lets_nobody_in() {
+        let mut locks = Locks::default();
+        let writer = |names: &str, by| claim(&Locks::default(), names).to_write(ShardId(by));
+        let a = locks.enter(writer("x", 0));
+        let b = locks.enter(writer("y", 1));
+        let c = locks.enter(writer("x", 0));
+        assert_eq!(locks.leave(b), vec![]);
+        assert!(!locks.granted(c));
+        assert_eq!(locks.leave(a), vec![c]);
     }
 
     #[test]
@@ -224,13 +288,19 @@ mod tests {
                 if open.len() < 12 && prng.chance(3, 5) {
                     let claim = match prng.below(12) {
                         0 => Claim::whole(),
-                        n => locks.claim(
-                            (0..=n % 3)
-                                .map(|_| (Db(0), [b"abcdef"[prng.below(6) as usize]]))
-                                .collect::<Vec<_>>()
-                                .iter()
-                                .map(|(db, k)| (*db, &k[..])),
-                        ),
+                        n => {
+                            let claim = locks.claim(
+                                (0..=n % 3)
+                                    .map(|_| (Db(0), [b"abcdef"[prng.below(6) as usize]]))
+                                    .collect::<Vec<_>>()
+                                    .iter()
+                                    .map(|(db, k)| (*db, &k[..])),
+                            );
+                            match prng.below(4) {
+                                3 => claim,
+                                by => claim.to_write(ShardId(by as u16)),
+                            }
+                        }
                     };
                     open.push((locks.enter(claim.clone()), claim));
                 }
@@ -239,7 +309,8 @@ mod tests {
                 for (i, (_, a)) in granted.iter().enumerate() {
                     for (_, b) in granted.iter().skip(i + 1) {
                         let clash = a.whole || b.whole || a.keys.iter().any(|k| b.keys.contains(k));
-                        assert!(!clash, "seed {seed}: two conflicting claims granted");
+                        let two = a.writer.zip(b.writer).is_some_and(|(a, b)| a != b);
+                        assert!(!clash && !two, "seed {seed}: two conflicting claims granted");
                     }
                 }
                 if !open.is_empty() && prng.chance(1, 2) {

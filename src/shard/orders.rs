@@ -71,7 +71,7 @@ impl Shard {
         let tx = step.tx;
         self.now = self.now.max(step.now);
         match step.order {
-            Order::Claim { keys, whole, writes } => self.claim(tx, keys, whole, writes),
+            Order::Claim { keys, whole, writer } => self.claim(tx, keys, whole, writer),
             Order::Check(watched) => {
                 self.keys.begin(self.now, self.journal.next());
                 let unchanged = self.unchanged(&watched);
@@ -107,16 +107,24 @@ impl Shard {
         }
     }
 
-    fn claim(&mut self, tx: TxId, keys: Vec<(Db, Vec<u8>)>, whole: bool, writes: bool) -> Carried {
-        if let (true, Writes::Refused(error)) = (writes, &self.writes) {
+    fn claim(
+        &mut self,
+        tx: TxId,
+        keys: Vec<(Db, Vec<u8>)>,
+        whole: bool,
+        writer: Option<ShardId>,
+    ) -> Carried {
+        if let (Some(_), Writes::Refused(error)) = (writer, &self.writes) {
             return Carried::Answer(Outcome::Refused(error.clone()));
         }
         let claim = match whole {
             true => Claim::whole(),
             false => self.locks.claim(keys.iter().map(|(db, key)| (*db, &key[..]))),
         };
-        let alone = writes && !Mutant::ManyWriters.is_on();
-        let claim = if alone { claim.to_write() } else { claim };
+        let claim = match writer {
+            Some(coordinator) if !Mutant::ManyWriters.is_on() => claim.to_write(coordinator),
+            _ => claim,
+        };
         let ticket = self.locks.enter(claim);
         let (now, all) = (None, false);
         let (effects, observed) = (Vec::new(), Lsn(0));

@@ -47,12 +47,14 @@ pub enum Bug {
     TrustRewrite,
     /// A start copies what the page cache has later for what it has loaded.
     TrustPages,
+    /// The orders of one coordinator to one shard overtake each other.
+    Overtaking,
     /// The files of the old generation go before the new manifest is there.
     TidyBeforeCommit,
 }
 
 /// All of them.
-pub const BUGS: [Bug; 23] = [
+pub const BUGS: [Bug; 24] = [
     Bug::SkipSync,
     Bug::AckBeforeWrite,
     Bug::DurableAtCompletion,
@@ -76,4 +78,5 @@ pub const BUGS: [Bug; 23] = [
     Bug::TidyBeforeCommit,
     Bug::TrustRewrite,
     Bug::TrustPages,
+    Bug::Overtaking,
 ];

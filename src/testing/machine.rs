@@ -217,8 +217,16 @@ impl Machine {
     }
 
     pub(super) fn send(&mut self, from: usize, to: usize, message: Message) {
-        let count = self.cores.len();
-        self.queues[from * count + to].push_back(message);
+        let at = from * self.cores.len() + to;
+        let overtaken = match (&message, self.queues[at].back()) {
+            (Message::Step(_, op, _), Some(Message::Step(_, before, _))) if op != before => {
+                self.has(Bug::Overtaking) && self.prng.chance(1, 2)
+            }
+            _ => false,
+        };
+        let overtaken = overtaken.then(|| self.queues[at].pop_back()).flatten();
+        self.queues[at].push_back(message);
+        self.queues[at].extend(overtaken);
     }
 
     /// Is there nothing left to do but to wait?

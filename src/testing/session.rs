@@ -41,7 +41,7 @@ impl Machine {
         let rows = WriteBack { del: table::find(b"del").unwrap(), resolve: table::resolve };
         let (id, now) = (TxId(self.next_tx), Millis(self.now));
         self.next_tx += 1;
-        let mut transaction = Transaction::new(id, now, Proto::Two, program, rows);
+        let mut transaction = Transaction::new((id, here), now, Proto::Two, program, rows);
         let actions = transaction.start();
         self.calls.insert(op, Call { home: me, writes, transaction, at_gate: false });
         self.drive(op, actions);
