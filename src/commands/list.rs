@@ -346,8 +346,10 @@ fn search(call: &Call<'_>) -> Result<Search, Error> {
         let value = options.at(at + 1);
         if is(word, "rank") {
             search.rank = integer(value)?;
-            if search.rank == 0 {
-                return Err(RANK);
+            match search.rank {
+                0 => return Err(RANK),
+                i64::MIN => return Err(Error::value_between(-i64::MAX, i64::MAX)),
+                _ => {}
             }
         } else if is(word, "count") {
             search.count = Some(natural(value, "ERR COUNT can't be negative")?);
