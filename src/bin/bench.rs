@@ -52,6 +52,8 @@ mod stats;
 mod svg;
 #[path = "bench/trial.rs"]
 mod trial;
+#[path = "bench/types.rs"]
+mod types;
 #[path = "bench/verdict.rs"]
 mod verdict;
 

@@ -11,6 +11,7 @@ use crate::run::check_seconds;
 use crate::stats;
 use crate::svg::{self, Bars};
 use crate::trial::{self, Closed, From, VOLATILE, logged, strings};
+use crate::types::{self, Plan};
 use crate::verdict::Verdict;
 
 /// A part of the comparison.
@@ -26,6 +27,8 @@ enum Part {
     Recovery,
     /// Basalt with one shard a core, on one core and more
     Scaling,
+    /// A command of each kind, asked by redis-benchmark and by memtier_benchmark if it is on PATH
+    Types,
 }
 
 impl Part {
@@ -36,6 +39,7 @@ impl Part {
             Part::Durable => "Durable writes: SET without a pipeline, 50 connections",
             Part::Recovery => "Starts: from the process' start to the first answer",
             Part::Scaling => "Shards: SET and GET, 16 at a time",
+            Part::Types => "Types: redis-benchmark's requests, 50 connections, without a log",
         }
     }
 }
@@ -169,9 +173,13 @@ impl Results {
         self.add(part, what, server, &figures);
         if closed.verdict == Verdict::Saturated {
             let note = format!("{name}, {what}: the generator was the bottleneck");
-            if !self.notes.contains(&note) {
-                self.notes.push(note);
-            }
+            self.note(&format!("{note}: the server could do more than this"));
+        }
+    }
+
+    fn note(&mut self, note: &str) {
+        if !self.notes.iter().any(|other| other == note) {
+            self.notes.push(note.to_owned());
         }
     }
 
@@ -203,6 +211,8 @@ pub fn compare(args: &CompareArgs) -> Result<(), String> {
     let busy = machine::load();
     let mut results = Results::default();
     let count = rig.specs.len();
+    let plan = args.part.contains(&Part::Types);
+    let plan = plan.then(|| types::plan(&mut rig, args.keys, args.seconds)).transpose()?;
     for number in 1..=args.rounds {
         for server in 0..count {
             let spec = rig.specs.get(server).cloned().ok_or("no such server")?;
@@ -217,6 +227,9 @@ pub fn compare(args: &CompareArgs) -> Result<(), String> {
             }
             if args.part.contains(&Part::Recovery) && told {
                 recovery(&mut rig, server, args, &mut results)?;
+            }
+            if let Some(plan) = &plan {
+                by_type(&mut rig, server, plan, &mut results)?;
             }
             // Memory does not vary from round to round.
             if args.part.contains(&Part::Memory) && number == 1 {
@@ -301,6 +314,13 @@ fn memory(
     Ok(())
 }
 
+fn by_type(rig: &mut Rig, server: usize, plan: &Plan, results: &mut Results) -> Result<(), String> {
+    let turn = types::turn(rig, server, plan)?;
+    turn.rows.iter().for_each(|(what, row)| results.add(Part::Types, what, server, row));
+    plan.notes.iter().chain(&turn.notes).for_each(|note| results.note(note));
+    Ok(())
+}
+
 /// One shard a core, on more and more cores; on all of them the generator has none of its own.
 fn scaling(rig: &mut Rig, args: &CompareArgs, results: &mut Results) -> Result<(), String> {
     let before = rig.server_cores.clone();
@@ -336,9 +356,8 @@ fn write(rig: &Rig, args: &CompareArgs, results: &Results, busy: f64) -> Result<
         if args.rounds == 1 { "one round".to_owned() } else { format!("{} rounds", args.rounds) };
     page.push_str(&format!(
         "Medians of {rounds}, in each of which the servers took turns; {} s each; {} keys of 16 \
-         bytes with values of 64 unless said \
-         otherwise. CPU is user and system time of all processes of \
-         a server.\n\n",
+         bytes with values of 64 unless said otherwise. CPU is user and system time of all \
+         processes of a server.\n\n",
         args.seconds, args.keys
     ));
     for part in &args.part {
@@ -347,7 +366,7 @@ fn write(rig: &Rig, args: &CompareArgs, results: &Results, busy: f64) -> Result<
         page.push_str(&table(*part, shown.unwrap_or(&names), results));
     }
     for note in &results.notes {
-        page.push_str(&format!("- {note}: the server could do more than this.\n"));
+        page.push_str(&format!("- {note}.\n"));
     }
     for (part, figure, picture, what) in [
         (Part::Commands, "server CPU each, us", "cpu", "CPU of the server for one command, us"),

@@ -116,6 +116,27 @@ fn a_snapshot_is_compared() {
 }
 
 #[test]
+fn commands_are_compared_by_type() {
+    if peers::need("redis-benchmark").is_none() {
+        return;
+    }
+    let launch = Launch::basalt();
+    let dir = launch.home().to_str().expect("a path");
+    let server = env!("CARGO_BIN_EXE_basalt-server");
+    let part = ["compare", "--part", "types", "--seconds", "0.2", "--rounds", "1", "--alone"];
+    let text = benched(
+        &[&part[..], &["--keys", "10000", "--server", server, "--out", dir, "--work", dir]]
+            .concat(),
+    );
+    let page = read(&file(launch.home(), "-compare.md"));
+    let rows = ["PING_INLINE", "SPOP", "ZPOPMIN", "LRANGE_600", "EVAL of an INCR"];
+    for row in rows.iter().flat_map(|name| [1, 16, 50].map(|n| format!("| {name} P{n} |"))) {
+        assert!(page.contains(&row), "no {row} in:\n{page}\n{text}");
+    }
+    assert!(!page.contains("is left out") && !page.contains("basalt, "), "{page}");
+}
+
+#[test]
 fn a_server_ends_with_the_comparison() {
     let launch = Launch::basalt();
     let dir = launch.home().to_str().expect("a path");
