@@ -14,6 +14,8 @@ mod due;
 mod ends;
 #[path = "bench/engine.rs"]
 mod engine;
+#[path = "bench/giant.rs"]
+mod giant;
 #[path = "bench/json.rs"]
 mod json;
 #[path = "bench/keys.rs"]
@@ -46,6 +48,8 @@ mod scenario;
 mod server;
 #[path = "bench/snapshot.rs"]
 mod snapshot;
+#[path = "bench/stalls.rs"]
+mod stalls;
 #[path = "bench/stats.rs"]
 mod stats;
 #[path = "bench/svg.rs"]
@@ -56,6 +60,8 @@ mod trial;
 mod types;
 #[path = "bench/verdict.rs"]
 mod verdict;
+#[path = "bench/waits.rs"]
+mod waits;
 
 /// Loads for any server that speaks Redis' protocol: latency from the time a request was due, the
 /// server's CPU, memory and disk beside it, and pages that compare servers.
@@ -74,7 +80,9 @@ enum Task {
     Snapshot(snapshot::SnapshotArgs),
     /// Starts servers and compares throughput, CPU per command, bytes per key, durability, recovery
     Compare(compare::CompareArgs),
-    /// How `snapshot` and `compare` start a server: pins this process and becomes the program
+    /// Starts servers and finds who waits while something big happens to one key
+    Stalls(stalls::StallsArgs),
+    /// How the three before it start a server: pins this process and becomes the program
     #[command(hide = true)]
     Exec {
         /// The cores it may use
@@ -96,6 +104,7 @@ fn main() -> ExitCode {
         Task::Run(args) => ends::prepare().and_then(|()| run::run(&args)),
         Task::Snapshot(args) => ends::prepare().and_then(|()| snapshot::snapshot(&args)),
         Task::Compare(args) => ends::prepare().and_then(|()| compare::compare(&args)),
+        Task::Stalls(args) => ends::prepare().and_then(|()| stalls::stalls(&args)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,7 +9,7 @@ use crate::mix::Mix;
 use crate::rig::{Rig, RigArgs};
 use crate::run::check_seconds;
 use crate::stats;
-use crate::svg::{self, Bars};
+use crate::svg::{self, Bars, Kind};
 use crate::trial::{self, Closed, From, VOLATILE, logged, strings};
 use crate::types::{self, Plan};
 use crate::verdict::Verdict;
@@ -419,7 +419,8 @@ fn bars(part: Part, figure: &str, title: &str, names: &[&str], results: &Results
         })
         .collect();
     let names = names.iter().map(|name| (*name).to_owned()).collect();
-    (!groups.is_empty()).then(|| Bars { title: title.to_owned(), names, groups })
+    let bars = Bars { title: title.to_owned(), names, groups, scale: Kind::Linear };
+    (!bars.groups.is_empty()).then_some(bars)
 }
 
 fn data(names: &[&str], results: &Results) -> (Csv, Json) {

@@ -156,9 +156,7 @@ impl Requests {
     /// Appends the next request.
     pub fn push(&mut self, out: &mut Vec<u8>) -> Class {
         let (words, class) = self.mix.pick(&mut self.prng);
-        out.push(b'*');
-        push_number(out, words.len() as u64);
-        out.extend_from_slice(b"\r\n");
+        push_head(out, words.len() as u64);
         for word in words {
             match *word {
                 Fixed(text) => push_bulk(out, text.as_bytes()),
@@ -184,11 +182,19 @@ impl Requests {
     }
 }
 
+/// The head of a command of so many words.
+pub fn push_head(out: &mut Vec<u8>, words: u64) {
+    out.push(b'*');
+    push_number(out, words);
+    out.extend_from_slice(b"\r\n");
+}
+
 fn push_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn push_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+/// One word of a command.
+pub fn push_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'$');
     push_number(out, bytes.len() as u64);
     out.extend_from_slice(b"\r\n");
@@ -197,7 +203,7 @@ fn push_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// A prefix and twelve digits: with a prefix of four bytes, sixteen bytes.
-fn push_name(out: &mut Vec<u8>, prefix: &str, number: u64) {
+pub fn push_name(out: &mut Vec<u8>, prefix: &str, number: u64) {
     let mut digits = [b'0'; 12];
     let mut rest = number;
     for place in digits.iter_mut().rev() {
@@ -214,9 +220,8 @@ fn push_name(out: &mut Vec<u8>, prefix: &str, number: u64) {
 
 /// One command as bytes, for control connections.
 pub fn encode(words: &[&str]) -> Vec<u8> {
-    let mut out = vec![b'*'];
-    push_number(&mut out, words.len() as u64);
-    out.extend_from_slice(b"\r\n");
+    let mut out = Vec::new();
+    push_head(&mut out, words.len() as u64);
     for word in words {
         push_bulk(&mut out, word.as_bytes());
     }

@@ -12,7 +12,7 @@ use crate::machine::{self, Machine};
 use crate::server::{self, Running, Spec, Work};
 use crate::{ends, proc};
 
-/// Options that `snapshot` and `compare` share.
+/// Options that `snapshot`, `compare` and `stalls` share.
 #[derive(Args, Clone, Debug)]
 pub struct RigArgs {
     /// Another server: "name=command line with {port} and {dir}"; a word {options} becomes the

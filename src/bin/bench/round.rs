@@ -307,7 +307,7 @@ impl Judged {
 }
 
 /// Does INFO say that the last snapshot, or rewrite, went well? What says nothing is believed.
-fn succeeded(info: &str) -> Result<(), String> {
+pub fn succeeded(info: &str) -> Result<(), String> {
     for name in ["rdb_last_bgsave_status", "aof_last_bgrewrite_status"] {
         if let Some(status) = control::field(info, name).filter(|status| *status != "ok") {
             return Err(format!("the snapshot failed: {name} is {status}"));

@@ -232,14 +232,16 @@ pub struct Bars {
     pub names: Vec<String>,
     /// The groups, each with a value for each server.
     pub groups: Vec<(String, Vec<f64>)>,
+    /// Linear: a bar is relative to the longest of its group. Log: groups compare, in microseconds.
+    pub scale: Kind,
 }
 
 /// Where the bars begin: names of groups are long.
 const BARS_LEFT: f64 = 290.0;
 const BAR_HEIGHT: f64 = 15.0;
 
-/// The picture as a file. Bars of a group are relative to its longest, and each tells its value:
-/// groups differ by orders of magnitude, and what is compared stands in one group.
+/// The picture as a file. Each bar tells its value. On a linear scale groups would differ by orders
+/// of magnitude, and what is compared stands in one group, so there each has a scale of its own.
 pub fn render_bars(bars: &Bars) -> String {
     let group_height = BAR_HEIGHT * bars.names.len() as f64 + 12.0;
     let height = TOP + group_height * bars.groups.len() as f64 + 16.0;
@@ -251,6 +253,8 @@ pub fn render_bars(bars: &Bars) -> String {
         points: Vec::new(),
     };
     legend(&mut out, &bars.names.iter().enumerate().map(series).collect::<Vec<_>>());
+    let all = || bars.groups.iter().flat_map(|(_, values)| values.iter().copied());
+    let axis = Axis::latency("", all().fold(f64::MAX, f64::min), all().fold(0.0, f64::max));
     for (i, (name, values)) in bars.groups.iter().enumerate() {
         let top = TOP + group_height * i as f64;
         let middle = top + BAR_HEIGHT * values.len() as f64 / 2.0 + 4.0;
@@ -258,7 +262,11 @@ pub fn render_bars(bars: &Bars) -> String {
         let longest = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
         for (color_number, value) in values.iter().enumerate() {
             let at = top + BAR_HEIGHT * color_number as f64;
-            let width = (WIDTH - RIGHT - 70.0 - BARS_LEFT) * value / longest;
+            let share = match bars.scale {
+                Kind::Linear => value / longest,
+                Kind::Log => axis.place(*value),
+            };
+            let width = (WIDTH - RIGHT - 70.0 - BARS_LEFT) * share;
             let _ = writeln!(
                 out,
                 "<rect x=\"{BARS_LEFT}\" y=\"{at:.1}\" width=\"{width:.1}\" height=\"{:.1}\" \
@@ -359,9 +367,13 @@ mod tests {
     fn bars_tell_their_values() {
         let names = vec!["a".to_owned(), "b".to_owned()];
         let groups = vec![("x".to_owned(), vec![1.0, 2.0]), ("y".to_owned(), vec![0.0, 0.0])];
-        let text = render_bars(&Bars { title: "t".to_owned(), names, groups });
-        assert!(text.contains(">2.00<") && text.contains(">1.00<") && !text.contains("NaN"));
-        assert!(text.ends_with("</svg>\n"));
+        let mut bars = Bars { title: "t".to_owned(), names, groups, scale: Kind::Linear };
+        for scale in [Kind::Linear, Kind::Log] {
+            bars.scale = scale;
+            let text = render_bars(&bars);
+            assert!(text.contains(">2.00<") && text.contains(">1.00<") && !text.contains("NaN"));
+            assert!(text.ends_with("</svg>\n"));
+        }
     }
 
     #[test]

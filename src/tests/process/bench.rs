@@ -137,6 +137,29 @@ fn commands_are_compared_by_type() {
 }
 
 #[test]
+fn waits_beside_a_large_value_are_measured() {
+    let launch = Launch::basalt();
+    let dir = launch.home().to_str().expect("a path");
+    let server = env!("CARGO_BIN_EXE_basalt-server");
+    let data = ["stalls", "--elements", "20000", "--rounds", "1", "--rate", "1000", "--alone"];
+    let times = ["--seconds", "0.6", "--server", server, "--out", dir, "--work", dir];
+    benched(&[&data[..], &times].concat());
+    let page = read(&file(launch.home(), "-stalls.md"));
+    for row in ["| nothing |", "| BGSAVE under HSET |", "| ZUNIONSTORE |", "| FLUSHALL |"] {
+        assert!(page.contains(row), "no {row} in:\n{page}");
+    }
+    assert!(!page.contains("| - | - | - |"), "{page}");
+    for kind in ["list", "set", "sorted-set", "stream", "hash"] {
+        let picture = read(&file(launch.home(), &format!("-stalls-{kind}.svg")));
+        assert!(picture.contains("RENAME") && !picture.contains("NaN"), "{kind}");
+    }
+    assert!(read(&file(launch.home(), "-stalls.json")).contains("\"figure\":\"done in, ms\""));
+    let csv = read(&file(launch.home(), "-stalls.csv"));
+    let waits = csv.lines().filter(|line| line.contains("\"longest wait, ms\",basalt,1,"));
+    assert_eq!(waits.count(), 5 * 9, "{csv}");
+}
+
+#[test]
 fn a_server_ends_with_the_comparison() {
     let launch = Launch::basalt();
     let dir = launch.home().to_str().expect("a path");
