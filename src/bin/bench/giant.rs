@@ -169,7 +169,7 @@ impl Giant {
         // XADD adds one entry.
         let (commands, each) = if self == Giant::Stream { (count, 1) } else { (1, count) };
         for (at, number) in numbers.enumerate() {
-            if at as u64 % each == 0 {
+            if (at as u64).is_multiple_of(each) {
                 push_head(out, 2 + each * words);
                 push_bulk(out, command.as_bytes());
                 push_bulk(out, key.as_bytes());
@@ -201,7 +201,7 @@ impl Action {
     pub fn words(self, giant: Giant) -> Vec<String> {
         let key = |place| giant.key(place);
         let (from, to) = (key(Place::Moved), key(Place::Copy));
-        let words = match (self, giant) {
+        match (self, giant) {
             (Action::Nothing, _) => vec![],
             (Action::Snapshot, _) => vec!["BGSAVE".to_owned()],
             (Action::Rename, _) => {
@@ -217,8 +217,7 @@ impl Action {
             (Action::Expire, _) => vec!["EXPIRE".to_owned(), from, "1".to_owned()],
             (Action::Drop, _) => vec!["DEL".to_owned(), from],
             (Action::Flush, _) => vec!["FLUSHALL".to_owned()],
-        };
-        words
+        }
     }
 
     /// What has to be so, one after the other, until it is done.
