@@ -435,7 +435,7 @@ mod tests {
         assert_eq!(requests(100_001.0, 1.0, 16), 100_800);
         for pipeline in PIPELINES {
             let few = requests(0.0, 1.0, pipeline);
-            assert!((5000..8000).contains(&few) && few % (pipeline * 50) == 0, "{few}");
+            assert!((5000..8000).contains(&few) && few.is_multiple_of(pipeline * 50), "{few}");
         }
         assert_eq!(requests(f64::INFINITY, 1.0, 1), 100_000_000);
         assert_eq!(stocked(5000, 6000, 16), 5000);
