@@ -76,7 +76,10 @@ pub fn shift(call: &mut Call<'_>, from: End, to: End) -> Result<Effect, Error> {
         if let Some(mut list) = call.keys.list_mut(call.db, source)? {
             let last = list.list().len() - 1;
             let index = if to == End::Left { 0 } else { last };
-            if range.start != index {
+            if range.start == index {
+                // The list stays as it is, but it was moved about: WATCH hears of that.
+                list.replace(index, &element);
+            } else {
                 list.remove(range.start, range.end);
                 list.insert(to.index(), &element);
             }
