@@ -102,4 +102,8 @@ pub const REQUESTS: &[&[u8]] = &[
     b"CONFIG SET NoSuch 1\r\nCONFIG SET MaxMemory 1 maxmemory 2\r\nCONFIG SET MaxMemory x\r\n",
     b"SLOWLOG GET 1 2\r\nSLOWLOG get x\r\nTIME x\r\nCLIENT CACHING foo\r\nMEMORY STATS x\r\n",
     b"LCS a b LEN IDX\r\nLCS a b FOO\r\nLCS a b MINMATCHLEN x\r\nINCRBYFLOAT n nan\r\nINCRBYFLOAT n inf\r\n",
+    // What WATCH hears of: an element that moves to its own place; not what was refused.
+    b"rpush l x\r\nwatch l\r\nlmove l l right right\r\nmulti\r\nexec\r\n",
+    b"rpush l x y\r\nwatch l\r\nrpoplpush l l\r\nmulti\r\nexec\r\n",
+    b"set s x\r\nwatch s\r\nlpush s y\r\nmulti\r\nexec\r\n",
 ];
