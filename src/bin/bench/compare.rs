@@ -352,8 +352,7 @@ fn write(rig: &Rig, args: &CompareArgs, results: &Results, busy: f64) -> Result<
     let stem = format!("{}-compare", machine::today());
     let names: Vec<&str> = rig.specs.iter().map(|spec| spec.name.as_str()).collect();
     let mut page = format!("# {} beside each other\n\n{}", names.join(" and "), rig.head(busy));
-    let rounds =
-        if args.rounds == 1 { "one round".to_owned() } else { format!("{} rounds", args.rounds) };
+    let rounds = stats::rounds(args.rounds);
     page.push_str(&format!(
         "Medians of {rounds}, in each of which the servers took turns; {} s each; {} keys of 16 \
          bytes with values of 64 unless said otherwise. CPU is user and system time of all \

@@ -106,7 +106,7 @@ fn page(rig: &Rig, scenario: &Scenario, all: &[Series], made: (u32, f64, &str)) 
             spec.name
         ));
     }
-    let rounds = if rounds == 1 { "one round".to_owned() } else { format!("{rounds} rounds") };
+    let rounds = stats::rounds(rounds);
     out.push_str(&format!(
         "Medians of {rounds}, in each of which the servers took turns. *Without* is the load \
          alone, *with* the time from the order to \

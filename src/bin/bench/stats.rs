@@ -11,6 +11,11 @@ pub fn median(figures: &[f64]) -> Option<f64> {
     Some((sorted.get(low)? + sorted.get(high)?) / 2.0)
 }
 
+/// How many rounds a page is made of, in words.
+pub fn rounds(count: u32) -> String {
+    if count == 1 { "one round".to_owned() } else { format!("{count} rounds") }
+}
+
 /// The place of the figure that is nearest to the median: the run that stands for the others.
 pub fn median_at(figures: &[f64]) -> usize {
     let middle = median(figures).unwrap_or_default();

@@ -83,8 +83,7 @@ pub fn write(rig: &Rig, args: &StallsArgs, results: &Results, busy: f64) -> Resu
 }
 
 fn about(args: &StallsArgs) -> String {
-    let rounds =
-        if args.rounds == 1 { "one round".to_owned() } else { format!("{} rounds", args.rounds) };
+    let rounds = stats::rounds(args.rounds);
     format!(
         "One key holds {} elements. Meanwhile {} requests a second, GET and SET of {KEYS} other \
          keys over {CONNECTIONS} connections, are due at fixed times (an open loop), and a wait \
