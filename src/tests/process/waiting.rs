@@ -127,6 +127,25 @@ fn a_move_between_shards_waits_and_wakes_the_next() {
 }
 
 #[test]
+fn a_move_that_may_not_be_leaves_the_element_to_the_next() {
+    let (_launch, server) = server();
+    let (mut first, mut second, mut other) = (server.client(), server.client(), server.client());
+    for n in 0..8 {
+        let (queue, wrong, right) = (format!("queue:{n}"), format!("wrong:{n}"), format!("r:{n}"));
+        other.ok(&format!("SET {wrong} text"));
+        send(&mut first, &format!("BRPOPLPUSH {queue} {wrong} 0"));
+        until_blocked(&mut other, 1);
+        send(&mut second, &format!("BRPOPLPUSH {queue} {right} 0"));
+        until_blocked(&mut other, 2);
+        other.ok(&format!("LPUSH {queue} x"));
+        let refused = first.read().expect("a reply");
+        assert!(refused.text().starts_with("-WRONGTYPE"), "{queue}: {refused:?}");
+        assert_eq!(second.read().expect("a reply").text(), "x", "{queue}");
+        assert_eq!(other.ok(&format!("EXISTS {queue} {right}")).int(), 1, "{queue}");
+    }
+}
+
+#[test]
 fn events_of_a_key_come_in_their_order_from_every_shard() {
     let (_launch, server) = server();
     let (mut reader, mut writer) = (server.client(), server.client());
