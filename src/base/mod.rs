@@ -5,6 +5,7 @@ pub mod calendar;
 pub mod checksum;
 pub mod entry;
 pub mod extended;
+pub mod fit;
 pub mod glob;
 pub mod ids;
 pub mod mutant;

@@ -24,6 +24,8 @@ mod keys;
 mod load;
 #[path = "bench/machine.rs"]
 mod machine;
+#[path = "bench/matrix.rs"]
+mod matrix;
 #[path = "bench/mix.rs"]
 mod mix;
 #[path = "bench/page.rs"]
@@ -62,6 +64,8 @@ mod types;
 mod verdict;
 #[path = "bench/waits.rs"]
 mod waits;
+#[path = "bench/whole.rs"]
+mod whole;
 
 /// Loads for any server that speaks Redis' protocol: latency from the time a request was due, the
 /// server's CPU, memory and disk beside it, and pages that compare servers.

@@ -89,6 +89,7 @@ impl Flat {
         let old_prefix = prefix(end - start).1;
         let (head, head_len) = prefix(value.len());
         let mut bytes = std::mem::take(&mut self.bytes).into_vec();
+        bytes.reserve_exact((head_len + value.len()).saturating_sub(end - start + old_prefix));
         let tail = head.into_iter().take(head_len).chain(value.iter().copied());
         bytes.splice(start - old_prefix..end, tail);
         self.bytes = bytes.into_boxed_slice();

@@ -5,6 +5,7 @@
 //! nothing else, each its length and its bytes. A length is one byte below 254, else 254 and two
 //! bytes, or 255 and four, whichever is the shortest; little endian.
 
+use crate::base::fit::fit;
 use crate::types::tree::Chunk;
 
 /// Bytes of elements that a chunk of several holds at most.
@@ -106,6 +107,7 @@ impl Packed {
         let (from, to) = (self.offset(index), self.offset(index + 1));
         let (head, len) = prefix(element.len());
         let head = head.get(..len).unwrap_or_default();
+        self.bytes.reserve_exact((len + element.len()).saturating_sub(to - from));
         self.bytes.splice(from..to, head.iter().chain(element).copied());
     }
 
@@ -155,7 +157,7 @@ impl Chunk for Packed {
         next.bytes.extend_from_slice(tail);
         next.count(count - at);
         self.bytes.truncate(offset);
-        self.bytes.shrink_to_fit();
+        fit(&mut self.bytes);
         self.count(at);
         next
     }

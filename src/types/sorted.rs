@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 use std::rc::Rc;
 
+use crate::base::fit::fit;
 use crate::types::tree::{At, Chunk, Leaves, Remains, Spot, Tree};
 
 /// Bytes of pairs in one chunk, about.
@@ -73,7 +74,7 @@ impl<K: Held + Ord, V: Held> Chunk for Pairs<K, V> {
 
     fn split_off(&mut self, at: usize) -> Self {
         let pairs = self.pairs.split_off(at);
-        self.pairs.shrink_to_fit();
+        fit(&mut self.pairs);
         Pairs { pairs }
     }
 

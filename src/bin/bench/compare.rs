@@ -3,8 +3,9 @@
 use clap::Args;
 
 use crate::json::{Csv, Json};
-use crate::load::{self, Data};
+use crate::load;
 use crate::machine;
+use crate::matrix;
 use crate::mix::Mix;
 use crate::rig::{Rig, RigArgs};
 use crate::run::check_seconds;
@@ -13,6 +14,7 @@ use crate::svg::{self, Bars, Kind};
 use crate::trial::{self, Closed, From, VOLATILE, logged, strings};
 use crate::types::{self, Plan};
 use crate::verdict::Verdict;
+use crate::whole;
 
 /// A part of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -27,6 +29,8 @@ enum Part {
     Recovery,
     /// Basalt with one shard a core, on one core and more
     Scaling,
+    /// Commands that answer as one: what each element costs
+    Whole,
     /// A command of each kind, asked by redis-benchmark and by memtier_benchmark if it is on PATH
     Types,
 }
@@ -35,10 +39,11 @@ impl Part {
     fn title(self) -> &'static str {
         match self {
             Part::Commands => "Commands: closed loop, 50 connections, appendfsync everysec",
-            Part::Memory => "Memory: bytes of each key, field or member, without a log",
+            Part::Memory => "Memory: bytes of each key, or element of a collection, without a log",
             Part::Durable => "Durable writes: SET without a pipeline, 50 connections",
             Part::Recovery => "Starts: from the process' start to the first answer",
             Part::Scaling => "Shards: SET and GET, 16 at a time",
+            Part::Whole => "Commands that answer as one: how long an element holds its core",
             Part::Types => "Types: redis-benchmark's requests, 50 connections, without a log",
         }
     }
@@ -52,7 +57,7 @@ pub struct CompareArgs {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "commands,memory,durable,recovery,scaling"
+        default_value = "commands,memory,durable,recovery,scaling,whole"
     )]
     part: Vec<Part>,
     /// Rounds, in each of which every server has its turn; figures are medians of them
@@ -64,15 +69,13 @@ pub struct CompareArgs {
     /// Keys, where it is not about memory
     #[arg(long, default_value_t = 1_000_000)]
     keys: u64,
-    /// Times the number of elements in the part about memory, and of keys that a start loads
+    /// Times the number of elements in the parts about elements, and of keys that a start loads
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
     #[command(flatten)]
     rig: RigArgs,
 }
 
-/// Elements in a row of the part about memory.
-const ELEMENTS: f64 = 2_000_000.0;
 /// Keys that a start loads.
 const LOADED: f64 = 5_000_000.0;
 
@@ -94,28 +97,6 @@ impl CompareArgs {
         // A log of closed loops grows while they run.
         let logs = (self.seconds * 9.0 * 130e6) as u64;
         loaded.max(self.keys * 250 + logs)
-    }
-
-    /// The rows of the part about memory: what, the command that makes it, the data.
-    fn matrix(&self) -> Vec<(String, &'static str, Data)> {
-        let elements = (ELEMENTS * self.scale).max(1000.0) as u64;
-        let mut rows = Vec::new();
-        for bytes in [8, 32, 64, 256, 1024] {
-            let keys = if bytes > 100 { elements / 4 } else { elements };
-            rows.push((format!("key and {bytes}-byte value"), "set", strings(keys, bytes)));
-        }
-        for (what, command, members) in [
-            ("field (32-byte value) of a hash of 10", "hset", 10),
-            ("field (32-byte value) of a hash of 1000", "hset", 1000),
-            ("member of a set of 1000", "sadd", 1000),
-            ("member of a sorted set of 100", "zadd", 100),
-            ("member of a sorted set of 1000", "zadd", 1000),
-        ] {
-            let collections = (elements / members).max(1);
-            let data = Data { collections, members, ..strings(1, 32) };
-            rows.push((what.to_owned(), command, data));
-        }
-        rows
     }
 }
 
@@ -228,6 +209,12 @@ pub fn compare(args: &CompareArgs) -> Result<(), String> {
             if args.part.contains(&Part::Recovery) && told {
                 recovery(&mut rig, server, args, &mut results)?;
             }
+            if args.part.contains(&Part::Whole) {
+                for (what, nanos) in whole::turn(&mut rig, server, args.scale)? {
+                    eprintln!("  {what}: {} ns each", stats::short(nanos));
+                    results.add(Part::Whole, &what, server, &[("ns each", nanos)]);
+                }
+            }
             if let Some(plan) = &plan {
                 by_type(&mut rig, server, plan, &mut results)?;
             }
@@ -306,10 +293,10 @@ fn memory(
     args: &CompareArgs,
     results: &mut Results,
 ) -> Result<(), String> {
-    for (what, command, data) in args.matrix() {
-        let bytes = trial::bytes_each(rig, server, command, &data)?;
-        eprintln!("  {what}: {bytes:.1} bytes");
-        results.add(Part::Memory, &what, server, &[("bytes", bytes)]);
+    for row in matrix::rows(args.scale) {
+        let bytes = trial::bytes_each(rig, server, &row)?;
+        eprintln!("  {}: {bytes:.1} bytes", row.what);
+        results.add(Part::Memory, &row.what, server, &[("bytes", bytes)]);
     }
     Ok(())
 }
@@ -348,8 +335,16 @@ fn scaling(rig: &mut Rig, args: &CompareArgs, results: &mut Results) -> Result<(
     Ok(())
 }
 
+/// What a page is about: of one part alone it says so, and leaves that of all in its place.
+fn subject(parts: &[Part]) -> String {
+    match parts {
+        [part] => format!("compare-{part:?}").to_lowercase(),
+        _ => "compare".to_owned(),
+    }
+}
+
 fn write(rig: &Rig, args: &CompareArgs, results: &Results, busy: f64) -> Result<(), String> {
-    let stem = format!("{}-compare", machine::today());
+    let stem = format!("{}-{}", machine::today(), subject(&args.part));
     let names: Vec<&str> = rig.specs.iter().map(|spec| spec.name.as_str()).collect();
     let mut page = format!("# {} beside each other\n\n{}", names.join(" and "), rig.head(busy));
     let rounds = stats::rounds(args.rounds);
@@ -468,14 +463,14 @@ mod tests {
 
     #[test]
     fn options_are_kept_or_refused() {
-        assert_eq!(args(&[]).part.len(), 5);
+        assert_eq!(args(&[]).part.len(), 6);
         assert_eq!(args(&["--part", "memory,scaling"]).part, [Part::Memory, Part::Scaling]);
         assert_eq!(args(&[]).check(), Ok(()));
+        assert_eq!(subject(&args(&[]).part), "compare");
+        assert_eq!(subject(&args(&["--part", "types"]).part), "compare-types");
         for words in [["--rounds", "0"], ["--scale", "0"], ["--seconds", "0"], ["--keys", "0"]] {
             assert!(args(&words).check().expect_err("refused").contains(words[0]));
         }
-        let small = args(&["--scale", "0.001"]).matrix();
-        assert!(small.iter().all(|(_, _, data)| data.check().is_ok()));
     }
 
     #[test]

@@ -139,17 +139,17 @@ const FILL_MAX: Duration = Duration::from_secs(1800);
 pub fn fill(mix: &Mix, data: &Data, address: SocketAddr) -> Result<u64, String> {
     let mut sum = 0;
     for (command, what) in mix.fills() {
-        let count = match what {
-            Fill::Keys => data.keys,
-            Fill::Members => data.collections.saturating_mul(data.members),
-        };
-        fill_one(command, count, data, address)?;
-        sum += count;
+        sum += fill_by(command, what, data, address)?;
     }
     Ok(sum)
 }
 
-fn fill_one(command: &str, count: u64, data: &Data, address: SocketAddr) -> Result<(), String> {
+/// Sets every key, or every member of every collection, once by this command; how many that was.
+pub fn fill_by(command: &str, what: Fill, data: &Data, address: SocketAddr) -> Result<u64, String> {
+    let count = match what {
+        Fill::Keys => data.keys,
+        Fill::Members => data.collections.saturating_mul(data.members),
+    };
     let population = Population {
         keys: Keys::sequential(data.keys),
         collections: Keys::slow(data.collections, data.members),
@@ -183,7 +183,7 @@ fn fill_one(command: &str, count: u64, data: &Data, address: SocketAddr) -> Resu
             eprintln!("    filling, {command}: {done} of {count}");
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 #[cfg(test)]

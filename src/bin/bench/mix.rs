@@ -16,13 +16,17 @@ enum Word {
     Collection(&'static str),
     /// A field or member of a collection, from the population of `--members`.
     Member(&'static str),
+    /// The same in ten bytes, which are no number.
+    Short,
+    /// The same as a number of ten digits.
+    Integer,
     /// `--value-bytes` of hex.
     Value,
     /// A score.
     Score,
 }
 
-use Word::{Collection, Fixed, Key, Member, Score, Value};
+use Word::{Collection, Fixed, Integer, Key, Member, Score, Short, Value};
 
 /// Commands that change nothing.
 const READS: &[&str] = &["ping", "get", "hget", "sismember", "zscore"];
@@ -44,6 +48,11 @@ const COMMANDS: &[(&str, &[Word])] = &[
     ("rpush", &[Fixed("RPUSH"), Collection("lst:"), Value]),
     ("lpop", &[Fixed("LPOP"), Collection("lst:")]),
     ("rpop", &[Fixed("RPOP"), Collection("lst:")]),
+    ("rpush-short", &[Fixed("RPUSH"), Collection("lst:"), Short]),
+    ("sadd-short", &[Fixed("SADD"), Collection("set:"), Short]),
+    ("sadd-integer", &[Fixed("SADD"), Collection("set:"), Integer]),
+    ("hset-short", &[Fixed("HSET"), Collection("hsh:"), Short, Value]),
+    ("zadd-short", &[Fixed("ZADD"), Collection("zst:"), Score, Short]),
 ];
 
 /// The commands of a load with their shares.
@@ -167,6 +176,10 @@ impl Requests {
                 Member(prefix) => {
                     push_name(out, prefix, self.population.members.next(&mut self.prng));
                 }
+                Short => push_digits::<9>(out, "e", self.population.members.next(&mut self.prng)),
+                Integer => {
+                    push_digits::<9>(out, "1", self.population.members.next(&mut self.prng));
+                }
                 Value => {
                     let at = self.prng.below(HEX_BYTES as u64) as usize;
                     let value = self.hex.get(at..at + self.population.value_bytes);
@@ -204,7 +217,12 @@ pub fn push_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// A prefix and twelve digits: with a prefix of four bytes, sixteen bytes.
 pub fn push_name(out: &mut Vec<u8>, prefix: &str, number: u64) {
-    let mut digits = [b'0'; 12];
+    push_digits::<12>(out, prefix, number);
+}
+
+/// A prefix and the last so many digits.
+fn push_digits<const DIGITS: usize>(out: &mut Vec<u8>, prefix: &str, number: u64) {
+    let mut digits = [b'0'; DIGITS];
     let mut rest = number;
     for place in digits.iter_mut().rev() {
         *place = b'0' + (rest % 10) as u8;
@@ -274,5 +292,16 @@ mod tests {
         set.push(&mut out);
         assert!(String::from_utf8_lossy(&out).contains("key:000000000001"));
         assert_eq!(encode(&["PING"]), b"*1\r\n$4\r\nPING\r\n");
+        for (command, words) in [
+            ("sadd-short", "*3\r\n$4\r\nSADD\r\n$16\r\nset:000000000000\r\n$10\r\ne000000000\r\n"),
+            (
+                "sadd-integer",
+                "*3\r\n$4\r\nSADD\r\n$16\r\nset:000000000000\r\n$10\r\n1000000000\r\n",
+            ),
+        ] {
+            let mut out = Vec::new();
+            requests(command).push(&mut out);
+            assert_eq!(String::from_utf8_lossy(&out), words);
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::due::Spacing;
 use crate::engine::{Broken, Wait};
 use crate::keys::Distribution;
 use crate::load::{self, Data, Load};
+use crate::matrix::Row;
 use crate::mix::Mix;
 use crate::rig::{ANSWER_MAX, Rig};
 use crate::server::{Running, Spec};
@@ -105,10 +106,10 @@ pub fn closed(
 }
 
 /// Bytes that one element of this data takes in a server.
-pub fn bytes_each(rig: &mut Rig, server: usize, command: &str, data: &Data) -> Result<f64, String> {
+pub fn bytes_each(rig: &mut Rig, server: usize, row: &Row) -> Result<f64, String> {
     let (mut running, _, _control) = rig.start(server, VOLATILE)?;
     let before = proc::pss(running.pid());
-    let count = load::fill(&Mix::parse(command)?, data, running.address)
+    let count = load::fill_by(row.command, row.fill, &row.data, running.address)
         .map_err(|why| running.explain(&why))?;
     let after = proc::pss(running.pid());
     Ok(after.saturating_sub(before) as f64 / count.max(1) as f64)

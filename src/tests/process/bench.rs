@@ -128,12 +128,37 @@ fn commands_are_compared_by_type() {
         &[&part[..], &["--keys", "10000", "--server", server, "--out", dir, "--work", dir]]
             .concat(),
     );
-    let page = read(&file(launch.home(), "-compare.md"));
+    let page = read(&file(launch.home(), "-compare-types.md"));
     let rows = ["PING_INLINE", "SPOP", "ZPOPMIN", "LRANGE_600", "EVAL of an INCR"];
     for row in rows.iter().flat_map(|name| [1, 16, 50].map(|n| format!("| {name} P{n} |"))) {
         assert!(page.contains(&row), "no {row} in:\n{page}\n{text}");
     }
     assert!(!page.contains("is left out") && !page.contains("basalt, "), "{page}");
+}
+
+#[test]
+fn elements_are_compared() {
+    let launch = Launch::basalt();
+    let dir = launch.home().to_str().expect("a path");
+    let server = env!("CARGO_BIN_EXE_basalt-server");
+    let part = ["compare", "--part", "memory,whole", "--scale", "0.01", "--rounds", "1", "--alone"];
+    benched(&[&part[..], &["--server", server, "--out", dir, "--work", dir]].concat());
+    let page = read(&file(launch.home(), "-compare.md"));
+    for row in [
+        "| key and 1024-byte value | bytes |",
+        "| 10-byte element of a list of 100 | bytes |",
+        "| 10-byte member of a sorted set of 10000 | bytes |",
+        "| ZREMRANGEBYRANK 0 -1 of a sorted set | ns each |",
+        "| HGETALL of a hash | ns each |",
+        "| KEYS none | ns each |",
+    ] {
+        assert!(page.contains(row), "no {row} in:\n{page}");
+    }
+    let csv = read(&file(launch.home(), "-compare.csv"));
+    let costs = csv.lines().filter_map(|line| line.strip_prefix("whole,")?.rsplit_once(','));
+    assert_eq!(costs.clone().count(), 22, "{csv}");
+    let (_, nanos) = costs.clone().find(|(what, _)| what.contains("HGETALL")).expect("a row");
+    assert!((1.0..100_000.0).contains(&nanos.parse::<f64>().expect("a number")), "{csv}");
 }
 
 #[test]

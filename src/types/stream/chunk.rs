@@ -11,6 +11,7 @@
 //! The entry before the first is the chunk's `first` id without fields. Numbers are varints, names
 //! and values have their lengths before them.
 
+use crate::base::fit::fit;
 use crate::base::wire::{Reader, Writer};
 use crate::limits::STREAM_ENTRY_MAX;
 use crate::types::stream::id::StreamId;
@@ -160,7 +161,7 @@ impl EntryChunk {
 
     /// Gives back what was reserved for more entries.
     pub fn shrink(&mut self) {
-        self.bytes.shrink_to_fit();
+        fit(&mut self.bytes);
     }
 
     /// The entries in order.

@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use crate::base::fit::fit;
 use crate::types::tree::Chunk;
 use crate::types::zset::score::{decode, encode};
 
@@ -223,6 +224,7 @@ impl Chunk for Packed {
         rest.adopt(next, left);
         let mut bytes = std::mem::take(&mut self.bytes).into_vec();
         bytes.truncate(offset);
+        fit(&mut bytes);
         self.adopt(bytes, at as u16);
         rest
     }
@@ -231,7 +233,9 @@ impl Chunk for Packed {
         let count = (self.len() + next.len()) as u16;
         let mut bytes = std::mem::take(&mut self.bytes).into_vec();
         let skip = if bytes.is_empty() { 0 } else { 2 };
-        bytes.extend_from_slice(next.bytes.get(skip..).unwrap_or_default());
+        let more = next.bytes.get(skip..).unwrap_or_default();
+        bytes.reserve_exact(more.len());
+        bytes.extend_from_slice(more);
         self.adopt(bytes, count);
     }
 }
