@@ -135,6 +135,13 @@ pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// A connection keeps an output buffer of up to this size to use again.
 pub const SEND_SPARE_MAX: usize = 16 << 10;
 
+/// Keys of a pipeline for which memory is asked at once: more would drive each other out of the
+/// nearest cache.
+pub const WARM_MAX: usize = 16;
+
+/// Requests with more words than this are not looked at before their turn.
+pub const AHEAD_ARGS_MAX: usize = 8;
+
 /// Commands of one connection that run in one batch: a pipeline of a million must not keep the
 /// others of its core waiting; at 0.2 us each this is a fifth of a millisecond.
 pub const BATCH_COMMANDS: usize = 1024;

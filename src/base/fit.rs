@@ -2,9 +2,9 @@
 
 /// Gives back what a vector has reserved beyond what it holds.
 ///
-/// `shrink_to_fit` asks the allocator to shorten the block where it lies, and ours (as Redis' and
-/// most) then leaves it as it is while it is at least half full: a vector that has grown by
-/// doubling would go on taking up to twice its bytes, and no count of capacities would tell.
+/// `shrink_to_fit` asks the allocator to shorten the block where it lies, and mimalloc then leaves
+/// it as it is while it is at least half full: a vector that has grown by doubling would go on
+/// taking up to twice its bytes, and no count of capacities would tell.
 pub fn fit<T>(vec: &mut Vec<T>) {
     if vec.capacity() > vec.len() {
         let mut exact = Vec::with_capacity(vec.len());

@@ -96,6 +96,18 @@ impl<X> Segment<X> {
         self.index.find(spread(hash), |&at| self.key(at) == key).copied()
     }
 
+    /// Where a key with this hash probably is.
+    #[inline]
+    pub fn guess(&self, hash: u64) -> Option<u16> {
+        self.index.find(spread(hash), |_| true).copied()
+    }
+
+    /// Reads a byte of the entry at a place.
+    #[inline]
+    pub fn touch(&self, at: u16) -> usize {
+        self.arena.at(at).first().copied().map_or(0, usize::from)
+    }
+
     /// The places of all entries, in no order.
     pub fn places(&self) -> impl Iterator<Item = u16> {
         self.index.iter().copied()

@@ -446,6 +446,7 @@ impl<X> Table<X> {
 }
 
 mod deadlines;
+mod warm;
 
 #[cfg(test)]
 mod tests;

@@ -301,8 +301,10 @@ fn lrem(call: &mut Call<'_>) -> Result<Effect, Error> {
         found.reverse();
         found
     };
-    for &index in &found {
-        list.remove(index, index + 1);
+    for run in found.chunk_by(|later, earlier| earlier + 1 == *later) {
+        if let (Some(last), Some(first)) = (run.first(), run.last()) {
+            list.remove(*first, last + 1);
+        }
     }
     call.reply.integer(found.len() as i64);
     Ok(if found.is_empty() { Effect::Nothing } else { Effect::AsSent })

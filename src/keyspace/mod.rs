@@ -43,6 +43,7 @@ mod set_mut;
 pub mod snapshot;
 mod stream_mut;
 mod string_mut;
+pub mod warm;
 pub mod watch;
 pub mod write;
 mod zset_mut;

@@ -16,6 +16,14 @@ use crate::types::zset::packed::entries;
 
 /// Elements in one command, so that none is long (Redis' rewrite uses the same number).
 pub const BATCH: usize = 64;
+/// A long one ends its command: positions in a command have 32 bits, and 64 elements may be of
+/// 512 MB each.
+const LONG: usize = 16 << 10;
+
+/// Is a command with these words complete?
+fn is_whole(batch: &[Vec<u8>], most: usize) -> bool {
+    batch.len() >= most || batch.iter().rev().take(2).any(|word| word.len() >= LONG)
+}
 
 impl Keyspace {
     /// Gives the commands, one after another, that make this key in an empty place: SET or HSETs
@@ -107,7 +115,7 @@ fn rebuild_set(set: &Set, key: &[u8], each: &mut dyn FnMut(&[&[u8]])) {
     };
     set.for_each(|member| {
         batch.push(member.to_vec());
-        if batch.len() == BATCH {
+        if is_whole(&batch, BATCH) {
             send(&mut batch);
         }
     });
@@ -140,7 +148,7 @@ impl<'k> HashMaker<'k> {
         self.pairs.push(field.to_vec());
         self.pairs.push(value.to_vec());
         self.deadlines.extend(deadline.map(|at| (at, field.to_vec())));
-        if self.pairs.len() == 2 * BATCH {
+        if is_whole(&self.pairs, 2 * BATCH) {
             self.end(each);
         }
     }

@@ -5,8 +5,8 @@
 
 use crate::base::number::parse_i64;
 use crate::limits::{
-    ARGS_MAX, INLINE_MAX, QUERY_BUFFER_MAX, SPANS_KEEP, STRING_MAX, UNAUTHENTICATED_ARGS_MAX,
-    UNAUTHENTICATED_BULK_MAX,
+    AHEAD_ARGS_MAX, ARGS_MAX, INLINE_MAX, QUERY_BUFFER_MAX, SPANS_KEEP, STRING_MAX,
+    UNAUTHENTICATED_ARGS_MAX, UNAUTHENTICATED_BULK_MAX,
 };
 use crate::resp::args::{Args, Span};
 use crate::resp::buffer::Buffer;
@@ -118,6 +118,19 @@ impl Parser {
         Args::new(buffer.window().0, &self.spans)
     }
 
+    /// The second words of the requests behind the one that `next` found, as far as they are there
+    /// and have at most `AHEAD_ARGS_MAX` words. What is done with them may change nothing: `next`
+    /// has not judged them.
+    pub fn ahead<'a>(&self, buffer: &'a Buffer) -> impl Iterator<Item = &'a [u8]> {
+        let (window, parsed) = buffer.window();
+        let mut rest = window.get(parsed..).unwrap_or_default();
+        std::iter::from_fn(move || {
+            let (word, len) = second_word(rest)?;
+            rest = rest.get(len..).unwrap_or_default();
+            Some(word)
+        })
+    }
+
     /// Gives memory back that a request with very many arguments left behind; between requests.
     pub fn shrink(&mut self) {
         if self.missing == 0 && self.spans.capacity() > SPANS_KEEP {
@@ -217,6 +230,25 @@ impl Parser {
         }
         Step::Request
     }
+}
+
+/// The second word of a whole request, and the request's length.
+fn second_word(window: &[u8]) -> Option<(&[u8], usize)> {
+    let number = |at: usize, kind: u8| {
+        let rest = window.get(at..).filter(|rest| rest.first() == Some(&kind))?;
+        let Line::Number(number, len) = line(rest, &mut 0) else { return None };
+        Some((number, at + len))
+    };
+    let (words, mut at) = number(0, b'*')?;
+    let mut word = None;
+    for index in 0..words.min(AHEAD_ARGS_MAX + 1) {
+        let (len, start) = number(at, b'$')?;
+        if index == 1 {
+            word = window.get(start..start.checked_add(len)?);
+        }
+        at = start.checked_add(len)?.checked_add(2)?;
+    }
+    word.filter(|_| words <= AHEAD_ARGS_MAX && at <= window.len()).map(|word| (word, at))
 }
 
 /// Above this, spans would not hold a position, whatever the setting says.

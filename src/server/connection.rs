@@ -19,7 +19,7 @@ use crate::commands::spec::{Command, Flags, Run};
 use crate::commands::table;
 use crate::commands::tracking;
 use crate::commands::transaction::{self, Gate, Refused};
-use crate::limits::{BATCH_COMMANDS, BATCH_REPLY_BYTES};
+use crate::limits::{BATCH_COMMANDS, BATCH_REPLY_BYTES, WARM_MAX};
 use crate::observe::counters::Outcome;
 use crate::resp::args::Args;
 use crate::resp::buffer::Buffer;
@@ -28,6 +28,7 @@ use crate::resp::reply::Reply;
 use crate::resp::request::{Limits, Parser, Step};
 use crate::router::pipeline::Pipeline;
 use crate::router::plan::{Route, route};
+use crate::router::slot::shard_of;
 use crate::server::ask::Asked;
 use crate::server::calls::CallId;
 use crate::server::clients::{Client, Heard};
@@ -192,7 +193,7 @@ impl Connection {
         self.refresh();
         self.tally.resume(self.core.clock.turn());
         let mut end = End::Full;
-        for _ in 0..BATCH_COMMANDS {
+        for number in 0..BATCH_COMMANDS {
             match parser.next(buffer, &self.limits) {
                 Step::Incomplete => {
                     end = End::Drained;
@@ -215,6 +216,9 @@ impl Connection {
                 self.refresh();
             }
             let last = if buffer.is_last() { Last::Yes } else { Last::No };
+            if last == Last::No && number.is_multiple_of(WARM_MAX) {
+                self.warm(parser.ahead(buffer));
+            }
             let pending = self.dispatch(args, last);
             if !matches!(pending, Pending::Nothing) {
                 self.count_input(buffer);
@@ -236,6 +240,14 @@ impl Connection {
         self.collect_part().await;
         self.count_input(buffer);
         end
+    }
+
+    /// The next requests are here already: what their keys need of memory is asked for at once.
+    fn warm<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        let core = &self.core;
+        let own = |key: &&[u8]| core.shards == 1 || shard_of(key, core.shards) == core.id;
+        let db = self.client.session.borrow().db;
+        core.shard.borrow().keys.warm(db, keys.take(WARM_MAX).filter(own));
     }
 
     pub(in crate::server) fn count_read(&self, bytes: usize) {

@@ -3,7 +3,7 @@
 
 use crate::base::ids::ShardId;
 use crate::commands::order::{Envelope, Response, Wait};
-use crate::limits::BATCH_REPLY_BYTES;
+use crate::limits::{BATCH_REPLY_BYTES, WARM_MAX};
 use crate::server::calls::{CallId, Word};
 use crate::server::core::Group;
 use crate::server::meter::{Last, Meter};
@@ -54,6 +54,7 @@ impl Job {
         match &mut self.work {
             Work::Envelope(envelope) => {
                 while let Some(request) = next_request(envelope) {
+                    warm(shard, envelope);
                     if self.ticket.is_none()
                         && let Some(claim) = shard.obstacle(request)
                     {
@@ -119,6 +120,17 @@ fn next_request(envelope: &Envelope) -> Option<Request<'_>> {
     let (command, args, db) = envelope.get(envelope.next)?;
     let (proto, tracker) = (envelope.proto_of(envelope.next), envelope.tracker_of(envelope.next));
     Some(Request { command, args, db, proto, tracker })
+}
+
+/// Its next commands run soon: what the keys of some of them need of memory is asked for at once.
+fn warm(shard: &Shard, envelope: &Envelope) {
+    if !envelope.next.is_multiple_of(WARM_MAX) {
+        return;
+    }
+    let next = (envelope.next..envelope.len()).filter_map(|index| envelope.get(index));
+    if let (Some((_, _, db)), 2..) = (next.clone().next(), envelope.len() - envelope.next) {
+        shard.keys.warm(db, next.map(|(_, args, _)| args.at(1)));
+    }
 }
 
 /// What a wait has come to, as it travels.

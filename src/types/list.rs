@@ -125,15 +125,13 @@ impl List {
         match self {
             List::Small(bytes) => {
                 let mut packed = Packed::of(std::mem::take(bytes));
-                for _ in from..to.min(packed.len()) {
-                    packed.remove(from);
-                }
+                packed.remove(from, to);
                 *self = List::of(packed);
                 None
             }
             List::Big(tree) if to == from + 1 => {
                 tree.edit(At::Position(from), |chunk, at| {
-                    chunk.remove(at);
+                    chunk.remove(at, at + 1);
                     (at, ())
                 });
                 None

@@ -87,19 +87,25 @@ impl Packed {
         self.count(Elements::len(&self.elements()) + 1);
     }
 
-    /// Removes the element at `index`, if there is one.
-    pub fn remove(&mut self, index: usize) {
+    /// Removes the elements from one index up to another, as far as there are any.
+    pub fn remove(&mut self, from: usize, to: usize) {
         let count = self.elements().len();
-        if index >= count {
+        let to = to.min(count);
+        if from >= to {
             return;
         }
-        if count == 1 {
+        if to - from == count {
             self.bytes = Vec::new();
             return;
         }
-        let (from, to) = (self.offset(index), self.offset(index + 1));
-        self.bytes.drain(from..to);
-        self.count(count - 1);
+        let gone = to - from;
+        let mut elements = self.elements();
+        elements.by_ref().take(from).for_each(drop);
+        let start = self.bytes.len() - elements.rest.len();
+        elements.by_ref().take(gone).for_each(drop);
+        let end = self.bytes.len() - elements.rest.len();
+        self.bytes.drain(start..end);
+        self.count(count - gone);
     }
 
     /// Puts another element in the place of the one at `index`.
@@ -109,6 +115,9 @@ impl Packed {
         let head = head.get(..len).unwrap_or_default();
         self.bytes.reserve_exact((len + element.len()).saturating_sub(to - from));
         self.bytes.splice(from..to, head.iter().chain(element).copied());
+        if self.bytes.capacity() > 2 * self.bytes.len() {
+            fit(&mut self.bytes);
+        }
     }
 
     /// Where the element at `index` begins, or the end.
@@ -231,14 +240,16 @@ mod tests {
             let at = prng.below(model.len() as u64 + 1) as usize;
             match prng.below(if model.len() > 30 { 3 } else { 9 }) {
                 0 => {
-                    packed.remove(at);
+                    let to = at + prng.below(3) as usize;
+                    packed.remove(at, to);
                     if at < model.len() {
-                        model.remove(at);
+                        model.drain(at..to.min(model.len()));
                     }
                 }
                 1 if at < model.len() => {
                     packed.replace(at, &element);
                     model[at] = element;
+                    assert!(packed.bytes.capacity() <= 2 * packed.bytes.len(), "{step}");
                 }
                 2 if at > 0 && at < model.len() => {
                     let next = packed.split_off(at);

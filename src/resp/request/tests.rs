@@ -45,6 +45,32 @@ fn words(line: &str) -> OwnedArgs {
 }
 
 #[test]
+fn what_comes_next_is_seen_ahead() {
+    let ahead = |input: &str| -> Vec<String> {
+        let (mut parser, mut buffer) = (Parser::new(), Buffer::new());
+        buffer.fill(input.as_bytes());
+        assert_eq!(parser.next(&mut buffer, &Limits::default()), Step::Request, "{input}");
+        parser.ahead(&buffer).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    };
+    let get = |key: &str| format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len());
+    let long = |words: usize| format!("*{words}\r\n{}", "$1\r\nx\r\n".repeat(words));
+    let rows: &[(String, &[&str])] = &[
+        (get("a"), &[]),
+        (get("a") + &get("bc") + &get("") + &get("0123456789ab"), &["bc", "", "0123456789ab"]),
+        (get("a") + &get("b")[..19], &[]),
+        (get("a") + &get("b") + "PING\r\n" + &get("c"), &["b"]),
+        (get("a") + "*1\r\n$4\r\nPING\r\n" + &get("c"), &[]),
+        (get("a") + &long(8) + &long(9) + &get("c"), &["x"]),
+        (get("a") + "*2\r\n$3\r\nGET\r\n$18446744073709551615\r\nx\r\n", &[]),
+        (get("a") + "*99999999999999999999\r\n$3\r\nGET\r\n", &[]),
+        ("PING\r\n".to_owned() + &get("b"), &["b"]),
+    ];
+    for (input, expected) in rows {
+        assert_eq!(ahead(input), *expected, "{input:?}");
+    }
+}
+
+#[test]
 fn what_is_a_request() {
     let none: &[&str] = &[];
     let rows: &[(&str, &[&str], Step)] = &[

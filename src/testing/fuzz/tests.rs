@@ -59,7 +59,7 @@ fn requests(
     piece: impl FnMut() -> usize,
 ) -> (Vec<Vec<Vec<u8>>>, Step) {
     let (mut buffer, mut parser, mut piece) = (Buffer::new(), Parser::new(), piece);
-    let (mut all, mut rest) = (Vec::new(), input);
+    let (mut all, mut rest, mut ahead) = (Vec::new(), input, None);
     loop {
         loop {
             match parser.next(&mut buffer, limits) {
@@ -67,6 +67,8 @@ fn requests(
                     let args: Vec<Vec<u8>> =
                         parser.args(&buffer).iter().map(<[u8]>::to_vec).collect();
                     assert!(!args.is_empty(), "a request without a name");
+                    assert!(ahead.is_none() || ahead == args.get(1).cloned(), "{ahead:?}");
+                    ahead = parser.ahead(&buffer).next().map(<[u8]>::to_vec);
                     assert!(args.iter().map(Vec::len).sum::<usize>() <= input.len());
                     all.push(args);
                 }

@@ -140,6 +140,8 @@ impl Packed {
         let (head, head_len) = prefix(member.len());
         let count = (self.len() + 1) as u16;
         let mut bytes = std::mem::take(&mut self.bytes).into_vec();
+        let added = code_len + head_len + member.len();
+        bytes.reserve_exact(if bytes.is_empty() { 2 + added } else { added });
         if bytes.is_empty() {
             bytes.extend_from_slice(&[0; 2]);
         }

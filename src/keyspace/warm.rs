@@ -1,0 +1,19 @@
+//! What is known of the next commands before they run: their keys.
+
+use crate::base::ids::Db;
+use crate::keyspace::keyspace::Keyspace;
+use crate::limits::WARM_MAX;
+
+impl Keyspace {
+    /// Asks memory for what the lookups of these keys will read, `WARM_MAX` of them at most.
+    pub fn warm<'k>(&self, db: Db, keys: impl Iterator<Item = &'k [u8]>) {
+        let table = &self.database(db).table;
+        let mut hashes = [0; WARM_MAX];
+        let mut count = 0;
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            *hash = table.hash(key);
+            count += 1;
+        }
+        table.warm(hashes.get(..count).unwrap_or_default());
+    }
+}
