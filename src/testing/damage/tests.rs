@@ -1,4 +1,5 @@
-//! Every kind of damage, in samples; all of it with `BASALT_LONG=1`.
+//! Every kind of damage, in samples; all of it with `BASALT_LONG=1`. `BASALT_DAMAGE=TEXT` leaves out
+//! what is not called so, to repeat what a failure names: `"shard-003.base.aof, byte 69153, bit 6"`.
 
 use super::*;
 use crate::base::prng::Prng;
@@ -23,14 +24,20 @@ struct Run {
     ground: Ground,
     failed: Vec<String>,
     started: Instant,
+    /// Only what has this in its name.
+    only: Option<String>,
 }
 
 impl Run {
     fn new(left: Left) -> Run {
-        Run { ground: Ground::new(left), failed: Vec::new(), started: Instant::now() }
+        let only = std::env::var("BASALT_DAMAGE").ok();
+        Run { ground: Ground::new(left), failed: Vec::new(), started: Instant::now(), only }
     }
 
     fn case(&mut self, what: &str, kind: Kind, changes: &Changes) {
+        if self.only.as_ref().is_some_and(|only| !what.contains(only)) {
+            return;
+        }
         if let Err(why) = self.ground.judge(what, kind, changes) {
             self.failed.push(why);
             assert!(self.failed.len() < 10, "{:#?}", self.failed);
@@ -99,7 +106,7 @@ fn flipped_bits_behind_a_kill_lose_nothing() {
     let tally = flips(Left::Killed, 3000);
     assert_eq!(tally.refused + tally.whole, tally.cases, "{tally:?}");
     // What can be damaged unpunished is the last record of each shard, which holds no data.
-    assert!(tally.whole < tally.cases / 20, "{tally:?}");
+    assert!(tally.whole <= tally.cases / 20, "{tally:?}");
 }
 
 fn shorten(left: Left) -> Tally {
