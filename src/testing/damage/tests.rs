@@ -1,5 +1,5 @@
-//! Every kind of damage, in samples; all of it with `BASALT_LONG=1`. `BASALT_DAMAGE=TEXT` leaves out
-//! what is not called so, to repeat what a failure names: `"shard-003.base.aof, byte 69153, bit 6"`.
+//! Every kind of damage, in samples; all of it with `BASALT_LONG=1`. `BASALT_DAMAGE=TEXT` leaves
+//! out what is not called so, to repeat what a failure names: `"shard-003.base.aof, byte 69153,"`.
 
 use super::*;
 use crate::base::prng::Prng;
