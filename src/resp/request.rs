@@ -239,16 +239,16 @@ fn second_word(window: &[u8]) -> Option<(&[u8], usize)> {
         let Line::Number(number, len) = line(rest, &mut 0) else { return None };
         Some((number, at + len))
     };
-    let (words, mut at) = number(0, b'*')?;
+    let (words, mut at) = number(0, b'*').filter(|(words, _)| *words <= AHEAD_ARGS_MAX)?;
     let mut word = None;
-    for index in 0..words.min(AHEAD_ARGS_MAX + 1) {
+    for index in 0..words {
         let (len, start) = number(at, b'$')?;
         if index == 1 {
             word = window.get(start..start.checked_add(len)?);
         }
         at = start.checked_add(len)?.checked_add(2)?;
     }
-    word.filter(|_| words <= AHEAD_ARGS_MAX && at <= window.len()).map(|word| (word, at))
+    word.filter(|_| at <= window.len()).map(|word| (word, at))
 }
 
 /// Above this, spans would not hold a position, whatever the setting says.

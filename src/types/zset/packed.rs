@@ -112,25 +112,12 @@ impl Packed {
     /// Adds a member that is not there; its place.
     pub fn insert(&mut self, score: f64, member: &[u8]) -> usize {
         let (at, offset) = self.place(score, member);
-        let (code, code_len) = encode(score);
-        let (head, head_len) = prefix(member.len());
-        let added = code_len + head_len + member.len();
-        let count = (self.len() + 1) as u16;
-        let mut bytes = std::mem::take(&mut self.bytes).into_vec();
-        if bytes.is_empty() {
-            bytes.reserve_exact(2 + added);
-            bytes.extend_from_slice(&[0; 2]);
-        } else {
-            bytes.reserve_exact(added);
-        }
-        let end = bytes.len();
-        bytes.extend(code.into_iter().take(code_len));
-        bytes.extend(head.into_iter().take(head_len));
-        bytes.extend_from_slice(member);
-        if let Some(moved) = bytes.get_mut(offset..) {
+        let end = self.bytes.len().max(2);
+        self.push(score, member);
+        let added = self.bytes.len() - end;
+        if let Some(moved) = self.bytes.get_mut(offset..) {
             moved.rotate_right(if offset == end { 0 } else { added });
         }
-        self.adopt(bytes, count);
         at
     }
 
