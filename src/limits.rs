@@ -117,6 +117,10 @@ pub const RING_BUFFER_BYTES: usize = 4096;
 /// blocking pool) is seen this late at worst.
 pub const RING_NAP: Duration = Duration::from_millis(1);
 
+/// How long a core leaves its processor between two slices of long work while a sync is under way:
+/// about as long as a slice takes.
+pub const RING_BREATH: Duration = Duration::from_micros(50);
+
 /// Bytes of a connection's input that may wait for its task before the socket is not read any
 /// more.
 pub const INPUT_WAITING: usize = 256 << 10;
@@ -174,6 +178,12 @@ pub const EXPIRE_SLICE: usize = 256;
 pub const EVICT_SLICE: usize = 16;
 /// See `EXPIRE_SLICE`.
 pub const FREE_SLICE: usize = 64;
+
+/// Bytes of zeros that are written ahead of a log under `always`, each time the last ones are used
+/// up. More would make the longer syncs rarer (throughput is the same from 16 KiB to 1 MiB), but
+/// they are written in place, and a page of memory that the host of a virtual machine has yet to
+/// find takes 80 us.
+pub const LOG_AHEAD: u64 = 64 << 10;
 
 /// Under everysec no reply to a write leaves while the last sync that has proven everything is
 /// older than this: a power cut takes no more of what was acknowledged, however slow the disk is.

@@ -264,14 +264,18 @@ fn lrange(call: &mut Call<'_>) -> Result<Effect, Error> {
 
 fn ltrim(call: &mut Call<'_>) -> Result<Effect, Error> {
     let (from, to) = (integer(call.args.at(2))?, integer(call.args.at(3))?);
-    let list = call.keys.list_mut(call.db, call.args.at(1))?;
+    let key = call.args.at(1);
+    let len = call.keys.list(call.db, key)?.map_or(0, List::len);
     call.reply.ok();
-    let Some(mut list) = list else { return Ok(Effect::Nothing) };
-    let len = list.list().len();
     let range = range_in(len, from, to);
     if range.len() == len {
+        if len > 0 {
+            // As in Redis, whoever watches the list is told of a change.
+            call.keys.touched(call.db, key);
+        }
         return Ok(Effect::Nothing);
     }
+    let Some(mut list) = call.keys.list_mut(call.db, key)? else { return Ok(Effect::Nothing) };
     if range.is_empty() {
         list.remove(0, len);
     } else {

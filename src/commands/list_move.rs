@@ -1,6 +1,7 @@
 //! Lists: elements that move from one list to another, or come from the first of several.
 
 use crate::commands::call::{Call, Effect};
+use crate::commands::excerpt;
 use crate::commands::list::{End, pop_array};
 use crate::commands::parse::{integer_in, is};
 use crate::commands::row::{COUNTED, FIRST_TWO, WRITE_OOM, on, row};
@@ -12,7 +13,7 @@ use crate::resp::error::Error;
 pub const ROWS: &[Command] = &[
     on(
         FIRST_TWO,
-        Across::Gather,
+        Across::Excerpts(excerpt::end_to_end),
         row(
             "lmove",
             5,
@@ -23,7 +24,7 @@ pub const ROWS: &[Command] = &[
     ),
     on(
         FIRST_TWO,
-        Across::Gather,
+        Across::Excerpts(excerpt::last_to_first),
         row(
             "rpoplpush",
             3,
@@ -34,7 +35,7 @@ pub const ROWS: &[Command] = &[
     ),
     on(
         COUNTED,
-        Across::Gather,
+        Across::Excerpts(excerpt::several),
         row(
             "lmpop",
             -4,

@@ -18,6 +18,7 @@ pub mod digest;
 pub mod dump;
 pub mod dump_stream;
 pub mod events;
+pub mod excerpt;
 pub mod expire;
 pub mod function;
 pub mod geo;

@@ -4,6 +4,7 @@
 use crate::base::ids::{Db, Lsn, ShardId, TxId};
 use crate::base::time::Millis;
 use crate::base::turnstile::Turnstile;
+use crate::commands::excerpt::Excerpt;
 use crate::commands::session::Watched;
 use crate::commands::spec::Command;
 use crate::commands::table;
@@ -157,28 +158,35 @@ pub enum Order {
     Check(Vec<Watched>),
     /// Run these commands; each reply comes back under its number.
     Run { items: Vec<(usize, Item)>, proto: Proto, voice: Voice, finish: Option<Finish> },
-    /// Give the commands that rebuild these keys.
-    Export(Vec<(Db, Vec<u8>)>),
+    /// Give the commands that rebuild these keys, or the parts of them that are wanted.
+    Export(Vec<Wanted>),
     /// Tell which keys a command looks up that its arguments only describe, over a scratch keyspace
     /// made by `world`.
     LookUp { item: Item, world: Vec<(Db, OwnedArgs)> },
     /// Run one command over these keys in a scratch keyspace made by `world`.
-    Gather { item: Item, proto: Proto, keys: Vec<(Db, Vec<u8>)>, world: Vec<(Db, OwnedArgs)> },
+    Gather { item: Item, proto: Proto, keys: Vec<Wanted>, world: Vec<(Db, OwnedArgs)> },
     /// Give the claim up; after `Check` failed, or when nothing is left to run.
     Leave(Finish),
     /// The transaction is durable everywhere.
     Settle,
 }
 
-/// A key as a gathered command left it: the commands that make it so, after a DEL.
+/// A key that a gathered command uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its database and name.
+    pub name: (Db, Vec<u8>),
+    /// What of it the command has to see.
+    pub excerpt: Excerpt,
+}
+
+/// A key that a gathered command has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Its database.
-    pub db: Db,
-    /// Its name.
-    pub key: Vec<u8>,
-    /// What rebuilds it; empty when it is gone.
-    pub rebuild: Vec<OwnedArgs>,
+    /// Its database and name.
+    pub name: (Db, Vec<u8>),
+    /// The commands that change it likewise where it lives.
+    pub commands: Vec<OwnedArgs>,
 }
 
 /// The answer to an order.

@@ -1,6 +1,7 @@
 //! What a row of the command table says about a command.
 
 use crate::commands::call::{Call, Effect};
+use crate::commands::excerpt::Excerpts;
 use crate::commands::session::{Ask, Shell};
 use crate::resp::error::Error;
 
@@ -218,7 +219,7 @@ pub enum KeySpec {
 }
 
 /// How a command spans shards when its keys are on more than one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Across {
     /// It has one key, or none: it never does.
     One,
@@ -231,6 +232,8 @@ pub enum Across {
     /// Its keys are brought together in a scratch keyspace, it runs there, and what it changed is
     /// written back to the owners (RENAME, COPY, MSETNX, LCS).
     Gather,
+    /// The same with a part of each value, and what it did to these is done to the values (LMOVE).
+    Excerpts(Excerpts),
     /// The session runs it; no key is touched.
     Session,
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::base::prng::Prng;
 use crate::commands::call::{Call, Effect};
+use crate::commands::excerpt;
 use crate::commands::parse::{integer, integer_in, is, not_negative};
 use crate::commands::row::{COUNTED, WRITE_FAST, on, row};
 use crate::commands::spec::{Across, Command, Docs, Flags};
@@ -32,7 +33,7 @@ pub const ROWS: &[Command] = &[
     ),
     on(
         COUNTED,
-        Across::Gather,
+        Across::Excerpts(excerpt::scored),
         row(
             "zmpop",
             -4,
@@ -75,6 +76,14 @@ impl End {
         match self {
             End::Min => b"ZPOPMIN",
             End::Max => b"ZPOPMAX",
+        }
+    }
+
+    /// So many members from there on, the outermost first.
+    pub fn members(self, zset: &Zset, count: usize) -> Box<dyn Iterator<Item = (f64, &[u8])> + '_> {
+        match self {
+            End::Min => Box::new(zset.upwards(0).take(count)),
+            End::Max => Box::new(zset.downwards(zset.len().saturating_sub(1)).take(count)),
         }
     }
 

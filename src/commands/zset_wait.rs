@@ -3,6 +3,7 @@
 
 use crate::commands::blocking::timeout;
 use crate::commands::call::{Call, Effect};
+use crate::commands::excerpt;
 use crate::commands::row::{on, row};
 use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec};
 use crate::commands::zset_pop::{End, MultiPop, take};
@@ -15,7 +16,7 @@ use crate::resp::reply::Reply;
 pub const ROWS: &[Command] = &[
     on(
         ALL_BUT_LAST,
-        Across::Gather,
+        Across::Excerpts(excerpt::lowest),
         row(
             "bzpopmin",
             -3,
@@ -26,7 +27,7 @@ pub const ROWS: &[Command] = &[
     ),
     on(
         ALL_BUT_LAST,
-        Across::Gather,
+        Across::Excerpts(excerpt::highest),
         row(
             "bzpopmax",
             -3,
@@ -37,7 +38,7 @@ pub const ROWS: &[Command] = &[
     ),
     on(
         KeySpec::Counted { target: None, count: 2 },
-        Across::Gather,
+        Across::Excerpts(excerpt::scored_later),
         row("bzmpop", -5, WAITS, bzmpop, docs("7.0.0", "ZMPOP that waits for a member.")),
     ),
 ];

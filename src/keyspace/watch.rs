@@ -64,6 +64,12 @@ impl Keyspace {
         watched.version << 1 | alive
     }
 
+    /// A write has left the key as it was, and yet counts as a change for whoever watches it or
+    /// listens.
+    pub fn touched(&mut self, db: Db, key: &[u8]) {
+        self.watches.changed(db, key);
+    }
+
     /// Has the key stayed as it was when `watch` gave this version?
     pub fn unchanged(&mut self, db: Db, key: &[u8], version: u64) -> bool {
         let alive = self.exists(db, key);

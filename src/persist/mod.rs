@@ -1,5 +1,6 @@
 //! The bytes of every file, and decisions about files. No I/O here, and no keyspace.
 
+pub mod ahead;
 pub mod backup;
 pub mod fault;
 pub mod manifest;

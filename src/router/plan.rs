@@ -38,7 +38,9 @@ pub fn route(command: &Command, args: Args<'_>, me: ShardId, shards: u16) -> Rou
             Some(at) => Route::One(shard_of(args.at(at), shards)),
             None => Route::One(me),
         },
-        Across::Split(_) | Across::Gather => several(command, args, me, shards),
+        Across::Split(_) | Across::Gather | Across::Excerpts(_) => {
+            several(command, args, me, shards)
+        }
     }
 }
 

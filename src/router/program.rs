@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{Db, ShardId};
-use crate::commands::order::{Item, Tracker};
+use crate::commands::excerpt::Excerpt;
+use crate::commands::order::{Item, Tracker, Wanted};
 use crate::commands::session::Watched;
 use crate::commands::sort;
-use crate::commands::spec::{Flags, KeySpec, Merge};
+use crate::commands::spec::{Across, Flags, KeySpec, Merge};
 use crate::commands::table;
 use crate::resp::args::{Args, OwnedArgs};
 use crate::router::plan::{Route, route};
@@ -33,7 +34,7 @@ pub enum Stage {
         /// The command.
         item: Item,
         /// Its keys.
-        keys: BTreeMap<ShardId, Vec<(Db, Vec<u8>)>>,
+        keys: BTreeMap<ShardId, Vec<Wanted>>,
         /// It looks up keys that its elements name (SORT): first its keys are brought together,
         /// then those. All shards, so many, are claimed whole.
         lookups: Option<u16>,
@@ -265,18 +266,18 @@ impl Program {
     }
 
     fn add_gather(&mut self, item: Item, shards: u16) {
-        let mut keys: BTreeMap<ShardId, Vec<(Db, Vec<u8>)>> = BTreeMap::new();
+        let mut keys: BTreeMap<ShardId, Vec<Wanted>> = BTreeMap::new();
         let args = item.args.args();
         let mut home = None;
-        for at in table::keys(item.command, args) {
+        for (nth, at) in table::keys(item.command, args).enumerate() {
             let shard = shard_of(args.at(at), shards);
             home.get_or_insert(shard);
             for db in gathered_dbs(&item) {
                 self.need(shard, db, args.at(at));
                 let (keys, name) = (keys.entry(shard).or_default(), (db, args.at(at).to_vec()));
                 // A key that is named twice is brought once: RPUSH twice would double a list.
-                if !keys.contains(&name) {
-                    keys.push(name);
+                if !keys.iter().any(|wanted| wanted.name == name) {
+                    keys.push(Wanted { name, excerpt: excerpt(&item, nth) });
                 }
             }
         }
@@ -288,6 +289,14 @@ impl Program {
         self.answers.push(Answer::of(vec![reply], Merge::Same));
         let home = home.unwrap_or_default();
         self.stages.push(Stage::Gather { home, reply, item, keys, lookups });
+    }
+}
+
+/// What a gathered command has to see of one of its keys.
+fn excerpt(item: &Item, nth: usize) -> Excerpt {
+    match item.command.across {
+        Across::Excerpts(excerpts) => excerpts(item.args.args(), nth),
+        _ => Excerpt::Whole,
     }
 }
 

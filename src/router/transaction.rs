@@ -30,9 +30,10 @@ use std::collections::BTreeMap;
 
 use crate::base::ids::{Db, ShardId, TxId};
 use crate::base::time::Millis;
-use crate::commands::order::{Change, Finish, Item, Order, Outcome, Step, Voice};
-use crate::commands::spec::{Command, KeySpec};
-use crate::resp::args::{Args, OwnedArgs};
+use crate::commands::excerpt::Excerpt;
+use crate::commands::order::{Change, Finish, Item, Order, Outcome, Step, Voice, Wanted};
+use crate::commands::table;
+use crate::resp::args::OwnedArgs;
 use crate::resp::error::Error;
 use crate::resp::reply::Proto;
 use crate::router::program::{Program, Stage};
@@ -98,15 +99,6 @@ pub enum Wrote {
     Nothing,
 }
 
-/// The commands by whose rows a gathered change is written back.
-#[derive(Clone, Copy, Debug)]
-pub struct WriteBack {
-    /// The row of DEL.
-    pub del: &'static Command,
-    /// Finds the row of a rebuilding command, or of its subcommand.
-    pub resolve: fn(Args<'_>) -> Result<&'static Command, Error>,
-}
-
 /// A transaction on its way.
 #[derive(Debug)]
 pub struct Transaction {
@@ -116,7 +108,6 @@ pub struct Transaction {
     now: Millis,
     proto: Proto,
     program: Program,
-    write_back: WriteBack,
     state: State,
     stage: usize,
     /// Whether the step that runs announces events.
@@ -153,7 +144,6 @@ impl Transaction {
         now: Millis,
         proto: Proto,
         program: Program,
-        write_back: WriteBack,
     ) -> Transaction {
         let replies = vec![Vec::new(); program.replies];
         Transaction {
@@ -162,7 +152,6 @@ impl Transaction {
             now,
             proto,
             program,
-            write_back,
             state: State::Claiming,
             stage: 0,
             voice: Voice::Loud,
@@ -463,11 +452,12 @@ impl Transaction {
         else {
             unreachable!("only a step that looks keys up is told them");
         };
-        let mut wanted: BTreeMap<ShardId, Vec<(Db, Vec<u8>)>> = BTreeMap::new();
+        let mut wanted: BTreeMap<ShardId, Vec<Wanted>> = BTreeMap::new();
         for name in names {
             let (shard, name) = (shard_of(&name, *shards), (item.db, name));
-            if !keys.get(&shard).is_some_and(|keys| keys.contains(&name)) {
-                wanted.entry(shard).or_default().push(name);
+            if !keys.get(&shard).is_some_and(|keys| keys.iter().any(|key| key.name == name)) {
+                let wanted = wanted.entry(shard).or_default();
+                wanted.push(Wanted { name, excerpt: Excerpt::Whole });
             }
         }
         self.state = State::Exporting;
@@ -504,11 +494,16 @@ impl Transaction {
         let mut shares: BTreeMap<ShardId, Vec<(usize, Item)>> = BTreeMap::new();
         let nowhere = self.replies.len();
         for change in changes {
-            let name = (change.db, change.key);
-            let owner = keys.iter().find(|(_, keys)| keys.contains(&name)).map(|(shard, _)| *shard);
-            let Some(owner) = owner else { unreachable!("a change is to a key that was claimed") };
-            let share = shares.entry(owner).or_default();
-            share.extend(write_back(self.write_back, name, change.rebuild, nowhere));
+            let Change { name, commands } = change;
+            let owner = keys.iter().find(|(_, keys)| keys.iter().any(|key| key.name == name));
+            let Some((owner, _)) = owner else {
+                unreachable!("a change is to a key that was claimed")
+            };
+            let share = shares.entry(*owner).or_default();
+            share.extend(commands.into_iter().map(|args| {
+                let command = table::resolve(args.args()).expect("a command of the table");
+                (nowhere, Item { command, args, db: name.0 })
+            }));
         }
         let number = *number;
         self.keep(vec![(number, reply)]);
@@ -586,20 +581,4 @@ impl Transaction {
             }
         }
     }
-}
-
-/// DEL and the commands that rebuild the key.
-fn write_back(
-    rows: WriteBack,
-    (db, key): (Db, Vec<u8>),
-    rebuild: Vec<OwnedArgs>,
-    reply: usize,
-) -> Vec<(usize, Item)> {
-    debug_assert!(matches!(rows.del.keys, KeySpec::At { .. }));
-    let del = Item { command: rows.del, args: OwnedArgs::of(&[b"DEL", &key]), db };
-    let rebuilt = rebuild.into_iter().map(|args| {
-        let command = (rows.resolve)(args.args()).expect("a rebuilding command is a known one");
-        Item { command, args, db }
-    });
-    std::iter::once(del).chain(rebuilt).map(|item| (reply, item)).collect()
 }

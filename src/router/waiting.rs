@@ -172,7 +172,10 @@ impl Waiting {
 
     fn visit(&mut self, actions: &mut Vec<Action>) {
         self.state = State::Standing;
-        let Some((shard, item)) = self.ahead.pop_front() else { return };
+        let Some((shard, item)) = self.ahead.pop_front() else {
+            self.gives_up.into_iter().for_each(|why| self.give_up(why));
+            return;
+        };
         self.state = State::Visiting;
         if !self.visited.contains(&shard) {
             self.visited.push(shard);
@@ -228,12 +231,20 @@ impl Waiting {
         }
     }
 
-    /// While the command is being tried nobody else passes the turnstile, and the try is awaited.
+    /// However short its time is, every key has been looked at before it is over: what is there is
+    /// served, as in Redis.
     fn wants_to_give_up(&mut self, why: Why) {
+        self.gives_up.get_or_insert(why);
+        if why != Why::Late || self.stands() {
+            self.give_up(why);
+        }
+    }
+
+    /// While the command is being tried nobody else passes the turnstile, and the try is awaited.
+    fn give_up(&mut self, why: Why) {
         if self.state != State::Trying && self.end.is_none() && self.turnstile.pass() {
             self.end = Some(End::GaveUp(why));
         }
-        self.gives_up.get_or_insert(why);
     }
 
     fn part(&mut self, actions: &mut Vec<Action>) {

@@ -11,20 +11,21 @@ use std::time::{Duration, Instant};
 
 use crate::base::ids::{Lsn, ShardId};
 use crate::config::values::Fsync;
-use crate::limits::{EVERYSEC_LOSS, WRITE_IN_PLACE};
+use crate::limits::EVERYSEC_LOSS;
 use crate::persist::fault::StorageFault;
 use crate::persist::manifest::End;
 use crate::persist::record::Policy;
 use crate::persist::segment::{Stamp, SyncJob, WriteJob};
 use crate::server::advance::Advance;
 use crate::server::core::Core;
-use crate::server::disk::{DiskError, File};
+use crate::server::disk::DiskError;
 use crate::server::log;
+use crate::server::segment_file::SegmentFile;
 use crate::shard::gate::Promise;
 use crate::shard::shard::Writes;
 
 /// The open files of a log by segment number: the one appended to, and the one being closed.
-pub type LogFiles = BTreeMap<u64, Rc<File>>;
+pub type LogFiles = BTreeMap<u64, Rc<SegmentFile>>;
 
 /// The policy as records name it.
 pub fn policy(fsync: Fsync) -> Policy {
@@ -235,11 +236,8 @@ async fn write_once(core: &Rc<Core>) -> bool {
 async fn write(core: &Core, job: &WriteJob) -> Result<(), DiskError> {
     let file = core.log_files.borrow().get(&job.number).cloned();
     let Some(file) = file else { unreachable!("a segment that is written has its file open") };
-    if job.bytes().len() <= WRITE_IN_PLACE {
-        file.write_now(job.bytes(), job.offset)
-    } else {
-        file.write_all_at(&core.requests, job.bytes().to_vec(), job.offset).await.map(|_| ())
-    }
+    let fsync = core.settings.borrow().config.appendfsync;
+    file.write(&core.requests, job, policy(fsync)).await
 }
 
 /// Writes and syncs all that was appended so far, and closes the segment before the present one:
@@ -269,7 +267,7 @@ pub async fn sync(core: &Rc<Core>) -> Option<u64> {
     let SyncJob { number } = job;
     let file = core.log_files.borrow().get(&number).cloned();
     let Some(file) = file else { unreachable!("a segment that is synced has its file open") };
-    let result = file.sync_data(&core.requests).await;
+    let result = file.sync(&core.requests).await;
     match &result {
         Ok(()) => {
             core.shared.syncs.fetch_add(1, Ordering::Relaxed);
@@ -277,7 +275,7 @@ pub async fn sync(core: &Rc<Core>) -> Option<u64> {
         }
         Err(error) => fail(core, number, 0, error).await,
     }
-    close_finished(core).await;
+    close_finished(core);
     publish(core);
     result.ok().map(|()| number)
 }
@@ -334,17 +332,21 @@ pub fn publish(core: &Core) {
     }
 }
 
-/// Cuts the preallocated tail off a segment that is complete, and closes it.
-async fn close_finished(core: &Rc<Core>) {
+/// Cuts the zeros off a segment that is complete, and closes it; nobody waits for that.
+fn close_finished(core: &Rc<Core>) {
     let closed = core.shard.borrow_mut().log_mut().and_then(|log| log.take_closed());
     let Some(closed) = closed else { return };
     let end = End { length: closed.length, next: closed.next };
     core.log_ends.borrow_mut().insert(closed.id.number, end);
-    let file = core.log_files.borrow_mut().remove(&closed.id.number);
-    if let Some(file) = file
-        && let Err(error) = file.set_length(closed.length).await
-    {
-        // Only space is lost: what lies behind the records is zeros.
+    if let Some(file) = core.log_files.borrow_mut().remove(&closed.id.number) {
+        glommio::spawn_local(cut_off(file, closed.length)).detach();
+    }
+}
+
+/// Takes away what lies behind the records of a segment that is not written any more.
+async fn cut_off(file: Rc<SegmentFile>, length: u64) {
+    if let Err(error) = file.cut(length).await {
+        // Only space is lost: what lies there is zeros.
         log::warning(error.to_string());
     }
 }

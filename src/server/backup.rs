@@ -4,7 +4,9 @@
 //! Files that do not change any more (bases, closed segments) become hard links where the file
 //! systems allow it, and copies elsewhere. Of the logs that are being written a prefix is copied,
 //! each of another moment, and then all are cut to one moment that all of them have reached
-//! (`persist::rewind`); a running server lets every log say how far it goes, every second.
+//! (`persist::rewind`); a running server lets every log say how far it goes, every second. It may
+//! fill zeros behind the records while they are copied, or take them away: a copy is of several
+//! moments in itself, and its valid prefix counts.
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -17,8 +19,8 @@ use crate::persist::names;
 use crate::persist::rewind::{Bound, rewound};
 use crate::server::lock::{DirectoryLock, LockError};
 use crate::server::offline::{
-    OfflineError, Taken, Verified, at, commit, copy, cut, has_doubtful_ends, kept, read_manifest,
-    sync_dir, verify,
+    OfflineError, Taken, Verified, at, commit, copy, copy_most, cut, has_doubtful_ends, kept,
+    read_manifest, sync_dir, verify,
 };
 
 /// What is to be backed up, and where to.
@@ -167,14 +169,14 @@ pub fn hold(dir: &Path) -> Result<(Option<DirectoryLock>, Taken), OfflineError> 
 
 /// Links and copies what the manifest governs, cuts it to one moment, and writes its manifest.
 fn fill(from: &Path, to: &Path) -> Result<(Manifest, u64, u64), OfflineError> {
-    let (_lock, taken) = hold(from)?;
+    let (lock, taken) = hold(from)?;
     let source = read_manifest(from, names::MANIFEST)?;
     let (mut links, mut copies) = (0, 0);
     for files in &source.shards {
         for segment in files.segments.iter().filter(|segment| segment.end.is_none()) {
             let path = from.join(&segment.path);
             let length = fs::metadata(&path).map_err(at(&path))?.len();
-            copy(&path, &to.join(&segment.path), length)?;
+            copy_most(&path, &to.join(&segment.path), length)?;
             copies += 1;
         }
         let closed = files.segments.iter().filter_map(|segment| Some((segment, segment.end?)));
@@ -191,7 +193,9 @@ fn fill(from: &Path, to: &Path) -> Result<(Manifest, u64, u64), OfflineError> {
         }
     }
     // Ends that are all noted belong together, whoever looks at them.
-    let taken = if has_doubtful_ends(&source) { taken } else { Taken::AtOnce };
+    let mut segments = source.shards.iter().flat_map(|files| &files.segments);
+    let is_written = lock.is_none() && segments.any(|segment| segment.end.is_none());
+    let taken = if is_written || has_doubtful_ends(&source) { taken } else { Taken::AtOnce };
     let mut plans = kept(to, &source, taken)?;
     let (_, last) = cut(to, &mut plans, Bound::All)?;
     let manifest = rewound(&source, &plans, last);

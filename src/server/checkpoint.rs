@@ -28,9 +28,10 @@ use crate::server::advance::Advance;
 use crate::server::aof;
 use crate::server::clock;
 use crate::server::core::Core;
-use crate::server::disk::{self, DiskError, File, Open};
+use crate::server::disk::{self, DiskError};
 use crate::server::log;
 use crate::server::retain;
+use crate::server::segment_file::SegmentFile;
 use crate::server::settings;
 use crate::server::snapshot;
 use crate::shard::cut::NextLog;
@@ -184,7 +185,8 @@ async fn prepare_shard(
     }
     let number = core.database.next_segment(core.id);
     let path = names::segment(generation, core.id, number);
-    let file = File::open(&root.join(&path), Open::New).await;
+    let policy = aof::policy(core.settings.borrow().config.appendfsync);
+    let file = SegmentFile::create(&root.join(&path), policy).await;
     let file = file.map_err(|error| error.to_string())?;
     core.log_files.borrow_mut().insert(number, Rc::new(file));
     Ok(Some(Segment { path, number, run: core.database.run, first: None, end: None }))

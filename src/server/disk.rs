@@ -17,19 +17,20 @@
 //! further ones, as does a file on which one failed: after a failed sync the kernel has dropped
 //! the dirty pages, and a later sync that succeeds says nothing about them. An executor ends
 //! only after all its disk work has been awaited: the pool of one that is gone has nobody to
-//! report to, and aborts.
+//! report to, and aborts. (The server ends by `exit`, with its executors where they stand.)
 
 use std::cell::Cell;
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::Builder;
 
 use glommio::executor;
-use rustix::fs::{AtFlags, CWD, FallocateFlags, OFlags, StatxFlags, fallocate, statx};
+use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
 use rustix::process::{getpid, setpriority_process};
 use rustix::thread::{gettid, sched_getaffinity, sched_setaffinity};
 
@@ -190,29 +191,22 @@ impl File {
         }
     }
 
-    /// Allocates and fills a range with zeros, so that later writes into it change no metadata
-    /// and the space is certain. Existing bytes in the range are lost.
-    pub async fn zero_fill(&self, offset: u64, length: u64) -> Result<(), DiskError> {
+    /// Fills a range with zeros, at once and on this thread, if there is room; no harm if not. What
+    /// was in the range is lost.
+    pub fn zero_now(&self, range: Range<u64>) {
+        let _ = write_zeros(&self.file, range);
+    }
+
+    /// The same on a thread of its own, and durable. That it failed to be is harm: blocks whose
+    /// first write failed may stay zeros whatever is written to them later.
+    pub async fn zero_aside(&self, range: Range<u64>) -> Result<(), DiskError> {
         let attempt = self.attempt("zero-fill")?;
         let file = Arc::clone(&self.file);
         let work = move || {
-            match fallocate(&*file, FallocateFlags::empty(), offset, length) {
-                // Some file systems cannot; then the zeros allocate as they are written.
-                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let zeros = vec![0; DISK_BLOCK];
-            let end = offset.saturating_add(length);
-            let mut at = offset;
-            while at < end {
-                let part = usize::try_from(end - at).unwrap_or(DISK_BLOCK).min(DISK_BLOCK);
-                let zeros = zeros.get(..part).expect("a part of a block");
-                write_fully(|bytes, at| file.write_at(bytes, at), zeros, at)?;
-                at += part as u64;
-            }
-            Ok(())
+            let _ = write_zeros(&file, range);
+            file.sync_data()
         };
-        attempt.end(pool(work).await)
+        attempt.end(aside("zero-fill", work).await.flatten())
     }
 
     /// Cuts the file off, or extends it with a hole.
@@ -508,6 +502,23 @@ async fn on_pool<T: Send + 'static>(
     .await;
     result.map_err(|source| DiskError { action, path, source })
 }
+
+fn write_zeros(file: &fs::File, range: Range<u64>) -> io::Result<()> {
+    static ZEROS: [u8; ZEROS_WRITE] = [0; ZEROS_WRITE];
+    let mut at = range.start;
+    while let Some(rest) = range.end.checked_sub(at).filter(|rest| *rest > 0) {
+        let page = ZEROS_WRITE - at as usize % ZEROS_WRITE;
+        let part = usize::try_from(rest).unwrap_or(page).min(page);
+        let zeros = ZEROS.get(..part).expect("a part of them");
+        write_fully(|bytes, at| file.write_at(bytes, at), zeros, at)?;
+        at += part as u64;
+    }
+    Ok(())
+}
+
+/// Zeros in one write: to the end of a page. The page cache keeps what is written together
+/// together, and ext4 (Linux 6.18) writes all of that again for each record in it.
+const ZEROS_WRITE: usize = 4 << 10;
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {

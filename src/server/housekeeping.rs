@@ -26,11 +26,11 @@ pub async fn tend(core: Rc<Core>) {
         let (now, epoch) = (core.clock.now(), core.shared.epochs.now());
         let more = core.run(|shard| shard.upkeep(now, epoch, expire));
         if more {
-            core.pauses.rest().await;
+            core.pauses.step_back().await;
             continue;
         }
         if core.relieve() == Relief::Evicting {
-            core.pauses.rest().await;
+            core.pauses.step_back().await;
             continue;
         }
         round = round.wrapping_add(1);

@@ -26,6 +26,7 @@ use crate::server::log;
 use crate::server::recover::{self, Found};
 use crate::server::reshard;
 use crate::server::rewrite::{Again, Seen};
+use crate::server::segment_file::SegmentFile;
 use crate::server::settings::{
     access_policy, hash_limits, set_limits, stream_nodes, string_limits, zset_limits,
 };
@@ -346,7 +347,8 @@ async fn new_segment(
 ) -> Result<Segment, String> {
     let number = core.database.next_segment(core.id);
     let path = names::segment(generation, core.id, number);
-    let file = File::open(&core.database.directory.join(&path), Open::New).await;
+    let policy = aof::policy(core.settings.borrow().config.appendfsync);
+    let file = SegmentFile::create(&core.database.directory.join(&path), policy).await;
     let file = file.map_err(|error| error.to_string())?;
     core.log_files.borrow_mut().insert(number, Rc::new(file));
     let first = Some(core.shard.borrow().appended().next());

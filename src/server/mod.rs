@@ -44,6 +44,7 @@ pub mod saver;
 pub mod scripting;
 pub mod scripts;
 pub mod sealing;
+pub mod segment_file;
 pub mod settings;
 pub mod shared;
 pub mod shutdown;

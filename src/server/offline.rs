@@ -249,17 +249,24 @@ pub fn verify(dir: &Path, manifest: &Manifest) -> Result<Verified, OfflineError>
 
 /// Copies the first bytes of a file and makes them durable. Fewer than `length` is an error.
 pub fn copy(from: &Path, to: &Path, length: u64) -> Result<(), OfflineError> {
+    let copied = copy_most(from, to, length)?;
+    if copied != length {
+        let short = format!("{copied} of {length} bytes could be read");
+        return Err(at(from)(io::Error::other(short)));
+    }
+    Ok(())
+}
+
+/// Copies at most so many bytes of a file and makes them durable; how many there were.
+pub fn copy_most(from: &Path, to: &Path, length: u64) -> Result<u64, OfflineError> {
     let source = File::open(from).map_err(at(from))?;
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent).map_err(at(parent))?;
     }
     let mut target = File::create_new(to).map_err(at(to))?;
     let copied = io::copy(&mut source.take(length), &mut target).map_err(at(to))?;
-    if copied != length {
-        let short = format!("{copied} of {length} bytes could be read");
-        return Err(at(from)(io::Error::other(short)));
-    }
-    target.sync_all().map_err(at(to))
+    target.sync_all().map_err(at(to))?;
+    Ok(copied)
 }
 
 /// Writes a directory's manifest, once the files that it names are there: from here on it is a

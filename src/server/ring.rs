@@ -51,6 +51,7 @@ use crate::limits::{
 };
 use crate::server::elsewhere;
 use crate::server::requests::{Reply, Requests};
+use crate::server::ring::stay::{Due, Stay, Until, stay};
 use crate::server::signal::yield_once;
 
 /// What the kernel is asked to do, with everything it uses until it is done.
@@ -120,6 +121,8 @@ struct Inner {
     waker: Waker,
     sleeper: Sleeper,
     requests: Requests,
+    /// Syncs that the kernel is doing.
+    syncing: u32,
     /// When glommio last had its turn.
     served: Instant,
     /// The core's task, while it sleeps through glommio.
@@ -136,16 +139,6 @@ enum Owner {
     Caller(u64),
     Request(Rc<Reply>),
     Ring,
-}
-
-/// How long a pass stays in the kernel.
-enum Until {
-    /// No longer than it takes; some work may be put off.
-    Now,
-    /// Until there is an event, at most for `RING_NAP`.
-    Event,
-    /// Until no work is left that could make an event now.
-    Quiet,
 }
 
 /// `io_uring_enter`: work off what has ended.
@@ -203,14 +196,14 @@ impl Ring {
     }
 
     /// One pass: lets the executor's other tasks run, submits what is queued, collects events.
-    /// Returns with events, or because `has_work` says so, or now and then without a reason.
-    /// `has_work` is asked before each wait; it keeps the waker for what comes later. `soon` is
+    /// Returns with events, or because of `work`, or now and then without a reason.
+    /// `work` is asked before each wait; it keeps the waker for what comes later. `soon` is
     /// given when something else than an event is likely to come at once: it is asked for
     /// `RING_SPIN` before the core goes to sleep, since waking it up would take as long.
     pub async fn turn(
         &self,
         soon: Option<&dyn Fn() -> bool>,
-        mut has_work: impl FnMut(&Waker) -> bool,
+        mut work: impl FnMut(&Waker) -> Due,
     ) -> io::Result<()> {
         let abroad = elsewhere::expected();
         if abroad || self.0.borrow().served.elapsed() >= RING_NAP {
@@ -232,11 +225,12 @@ impl Ring {
             return Ok(());
         }
         let waker = self.waker();
-        if self.0.borrow_mut().has_events() || has_work(&waker) {
-            return self.0.borrow_mut().enter(Until::Now);
-        }
-        if !abroad && self.0.borrow_mut().nap()? {
-            return Ok(());
+        let work = if self.0.borrow_mut().has_events() { Due::Now } else { work(&waker) };
+        let syncing = self.0.borrow().syncing;
+        match stay(work, syncing) {
+            Stay::Pass(until) => return self.0.borrow_mut().enter(until),
+            Stay::Nap if !abroad && self.0.borrow_mut().nap()? => return Ok(()),
+            Stay::Nap => {}
         }
         self.sleep().await
     }
@@ -276,6 +270,7 @@ impl Inner {
             wakes: Rc::new(wakes),
             sleeper,
             requests: Requests::default(),
+            syncing: 0,
             served: Instant::now(),
             asleep: None,
         };
@@ -289,6 +284,7 @@ impl Inner {
             u32::try_from(self.slots.len() - 1).expect("fewer operations than 2^32")
         });
         let entry = entry_of(&mut operation).user_data(u64::from(index));
+        self.syncing += u32::from(matches!(operation, Operation::Sync(_)));
         *self.slot(index) = Some(Slot { operation, owner });
         self.push(entry);
         Token(index)
@@ -320,6 +316,7 @@ impl Inner {
             assert!(last, "only a caller's operation has several events");
             let Slot { operation, owner } = place.take().expect("seen above");
             self.free.push(index);
+            self.syncing -= u32::from(matches!(operation, Operation::Sync(_)));
             match owner {
                 Owner::Caller(tag) => {
                     return Some(Completion { tag, result, ended: Some(operation) });
@@ -392,11 +389,7 @@ impl Inner {
                 break;
             }
         }
-        let (count, length) = match wait {
-            Until::Now => (0, Duration::ZERO),
-            Until::Event => (1, RING_NAP),
-            Until::Quiet => (RING_ENTRIES as usize * 4, Duration::ZERO),
-        };
+        let (count, length) = wait.bounds();
         let length = Timespec::from(length);
         let result = if count > 0 {
             let args = SubmitArgs::new().timespec(&length);
@@ -688,5 +681,6 @@ impl Drop for Buffers {
     }
 }
 
+pub mod stay;
 #[cfg(test)]
 mod tests;

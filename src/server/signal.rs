@@ -6,6 +6,7 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use crate::limits::REST_MAX;
+use crate::server::ring::stay::Due;
 
 /// A flag: raised any number of times, seen once.
 #[derive(Debug, Default)]
@@ -39,11 +40,13 @@ impl Signal {
 
 /// Where long work rests between two slices: until the core has asked the kernel for events and
 /// looked at its sockets and messages once more, and has answered what they brought. While anybody
-/// rests, the core does not wait for events.
+/// rests, the core does not wait for events, but for a moment if all who do have stepped back.
 #[derive(Debug, Default)]
 pub struct Pauses {
     turn: Cell<u64>,
     resting: Crowd,
+    /// How many of those have stepped back.
+    patient: Cell<usize>,
     /// Since when turns that brought something have gone first.
     behind: Cell<Option<Instant>>,
     /// Of the core's own task, while it may wait for events.
@@ -69,14 +72,23 @@ impl Pauses {
         self.resting.until(|| (self.turn.get() != turn).then_some(())).await;
     }
 
-    /// Says whether anybody rests; if not, keeps the waker of the core's own task for when somebody
+    /// The same for work for which nobody waits: a sync of the log has the processor first.
+    pub async fn step_back(&self) {
+        self.patient.set(self.patient.get() + 1);
+        self.rest().await;
+    }
+
+    /// Says who rests; if nobody does, keeps the waker of the core's own task for when somebody
     /// does.
-    pub fn arm(&self, waker: &Waker) -> bool {
-        let any = !self.resting.is_empty();
-        if !any {
-            self.core.replace(Some(waker.clone()));
+    pub fn arm(&self, waker: &Waker) -> Due {
+        match self.resting.len() {
+            0 => {
+                self.core.replace(Some(waker.clone()));
+                Due::Nothing
+            }
+            resting if resting == self.patient.get() => Due::Slices,
+            _ => Due::Now,
         }
-        any
     }
 
     /// The events of a turn are there. Whoever begins to rest from now on, when they are handed
@@ -100,6 +112,7 @@ impl Pauses {
             return;
         }
         self.behind.set(None);
+        self.patient.set(0);
         self.resting.wake();
     }
 }
@@ -114,6 +127,11 @@ impl Crowd {
     /// Does nobody wait?
     pub fn is_empty(&self) -> bool {
         self.wakers.borrow().is_empty()
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.wakers.borrow().len()
     }
 
     /// Lets everybody look again.
@@ -181,6 +199,22 @@ mod tests {
         assert_eq!(turns(Found::Nothing), 1);
         let turns = turns(Found::Something);
         assert!((2..=5).contains(&turns), "{turns}");
+    }
+
+    #[test]
+    fn a_sync_goes_before_those_who_have_stepped_back_and_nobody_else() {
+        let pauses = Pauses::default();
+        let mut context = Context::from_waker(Waker::noop());
+        assert_eq!(pauses.arm(Waker::noop()), Due::Nothing);
+        let mut patient = pin!(pauses.step_back());
+        assert!(patient.as_mut().poll(&mut context).is_pending());
+        assert_eq!(pauses.arm(Waker::noop()), Due::Slices);
+        let mut rest = pin!(pauses.rest());
+        assert!(rest.as_mut().poll(&mut context).is_pending());
+        assert_eq!(pauses.arm(Waker::noop()), Due::Now);
+        pauses.begin();
+        pauses.end(Found::Nothing);
+        assert_eq!(pauses.arm(Waker::noop()), Due::Nothing);
     }
 
     #[test]

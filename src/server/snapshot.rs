@@ -63,7 +63,7 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
     core.shard.borrow_mut().start_base(form, header, core.database.manifest().hash);
     loop {
         let progress = slice(core);
-        core.pauses.rest().await;
+        core.pauses.step_back().await;
         if progress != Progress::Done && core.shard.borrow().base_bytes() < SNAPSHOT_BUFFER {
             continue;
         }
@@ -72,7 +72,7 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
         if progress == Progress::Done {
             break;
         }
-        core.pauses.rest().await;
+        core.pauses.step_back().await;
     }
     let (taken, crc, entries) = core.shard.borrow_mut().end_base(bytes);
     file.append(&taken).await.map_err(error)?;
@@ -126,7 +126,7 @@ pub async fn abort_all(core: &Rc<Core>, generation: Generation) {
             let sweeping = Rc::clone(&core);
             glommio::spawn_local(async move {
                 while sweeping.shard.borrow_mut().base_step() != Progress::Done {
-                    sweeping.pauses.rest().await;
+                    sweeping.pauses.step_back().await;
                 }
             })
             .detach();

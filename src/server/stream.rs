@@ -15,6 +15,7 @@ use crate::server::core::Core;
 use crate::server::listen;
 use crate::server::requests::Requests;
 use crate::server::ring::Ring;
+use crate::server::ring::stay::Due;
 use crate::server::signal::Found;
 use crate::server::socket::{Event, SocketId, Sockets};
 
@@ -155,9 +156,10 @@ pub async fn drive(core: Rc<Core>) {
     loop {
         let mail = || core.port.has_mail();
         let soon: Option<&dyn Fn() -> bool> = core.in_conversation().then_some(&mail);
-        let work = |waker: &Waker| {
-            let notices = net.sockets.borrow().has_notices();
-            notices || core.port.arm(waker) || core.pauses.arm(waker)
+        let work = |waker: &Waker| match net.sockets.borrow().has_notices() || core.port.arm(waker)
+        {
+            true => Due::Now,
+            false => core.pauses.arm(waker),
         };
         let turn = net.ring.turn(soon, work).await;
         turn.expect("a ring that works: without it the core cannot go on");

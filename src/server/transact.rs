@@ -6,12 +6,11 @@ use std::rc::Rc;
 
 use crate::base::ids::ShardId;
 use crate::commands::order::Item;
-use crate::commands::table;
 use crate::resp::error::Error;
 use crate::resp::reply::Proto;
 use crate::router::merge::merge;
 use crate::router::program::Program;
-use crate::router::transaction::{Action, Event, Transaction, Verdict, WriteBack, Wrote};
+use crate::router::transaction::{Action, Event, Transaction, Verdict, Wrote};
 use crate::server::calls::{Arrival, CallId};
 use crate::server::core::Core;
 
@@ -47,12 +46,9 @@ impl Coordinator {
     /// Begins a transaction. It must not be dropped half way: the connection's task sees it
     /// through, whether the client is still there or not.
     pub fn begin(core: &Rc<Core>, call: CallId, proto: Proto, program: Program) -> Coordinator {
-        let Some(del) = table::find(b"del") else { unreachable!("DEL is in the table") };
-        let write_back = WriteBack { del, resolve: table::resolve };
         core.clock.start_turn();
         let id = core.shared.tx_id();
-        let mut transaction =
-            Transaction::new((id, core.id), core.clock.now(), proto, program, write_back);
+        let mut transaction = Transaction::new((id, core.id), core.clock.now(), proto, program);
         core.shard.borrow_mut().counters.cross_shard_transactions += 1;
         let actions = transaction.start().into();
         Coordinator { core: Rc::clone(core), call, transaction, actions }

@@ -253,6 +253,11 @@ impl Disk {
         }
     }
 
+    /// The live length.
+    pub fn length(&self, id: FileId) -> u64 {
+        self.files.get(id.0).map_or(0, |file| file.live.len() as u64)
+    }
+
     /// Writes all of it.
     pub fn write_all(&mut self, id: FileId, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
         let mut done = 0;

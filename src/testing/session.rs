@@ -10,7 +10,7 @@ use crate::resp::reply::{Proto, Reply};
 use crate::router::merge::merge;
 use crate::router::plan::{Route, route};
 use crate::router::program::{Program, home};
-use crate::router::transaction::{Action, Event, Transaction, Verdict, WriteBack};
+use crate::router::transaction::{Action, Event, Transaction, Verdict};
 use crate::testing::history::show;
 use crate::testing::machine::{Call, Job, Machine, Message};
 use crate::testing::model::Words;
@@ -38,10 +38,9 @@ impl Machine {
         }
         let writes = items.iter().any(|item| item.command.flags.has(Flags::WRITE));
         let program = Program::new(items, Vec::new(), here, count);
-        let rows = WriteBack { del: table::find(b"del").unwrap(), resolve: table::resolve };
         let (id, now) = (TxId(self.next_tx), Millis(self.now));
         self.next_tx += 1;
-        let mut transaction = Transaction::new((id, here), now, Proto::Two, program, rows);
+        let mut transaction = Transaction::new((id, here), now, Proto::Two, program);
         let actions = transaction.start();
         self.calls.insert(op, Call { home: me, writes, transaction, at_gate: false });
         self.drive(op, actions);

@@ -2,13 +2,14 @@
 
 use crate::base::ids::{Epoch, ShardId};
 use crate::base::time::Millis;
+use crate::persist::ahead::ahead;
 use crate::persist::fault::StorageFault;
 use crate::persist::names;
 use crate::persist::segment::Stamp;
 use crate::resp::error::Error;
 use crate::shard::shard::Writes;
 use crate::testing::bug::Bug;
-use crate::testing::disk::Failure;
+use crate::testing::disk::{Failure, FileId};
 use crate::testing::machine::{Machine, Message};
 
 /// A sync of all logs, and the record that proves it.
@@ -30,6 +31,9 @@ enum Stage {
     CommitSync(u64, Attempt),
     CommitSynced(u64, Attempt),
 }
+
+/// Zeros ahead of the simulated log: to the end of the block, so that they often run out.
+const AHEAD: u64 = 1;
 
 /// A commit record behind a cut needs a second sync: the first is that of the segment before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +79,7 @@ impl Machine {
         };
         let number = job.number;
         let whole = job.bytes().len();
+        let end = job.offset + whole as u64;
         if job.bytes() != self.cores[at].in_flight {
             self.wrong("a buffer was changed in flight".to_owned());
         }
@@ -84,6 +89,9 @@ impl Machine {
                 let done = if self.has(Bug::IgnoreShortWrite) { whole } else { done };
                 if let Some(log) = self.cores[at].shard.log_mut() {
                     log.wrote(job, done);
+                }
+                if done == whole {
+                    self.fill_ahead(file, end);
                 }
                 self.moved(at);
             }
@@ -95,6 +103,16 @@ impl Machine {
                 self.moved(at);
             }
             Err(failure) => self.fail(at, number, failure),
+        }
+    }
+
+    /// Zeros ahead of the records, as server/segment_file.rs writes them.
+    fn fill_ahead(&mut self, file: FileId, end: u64) {
+        let filled = self.disk.length(file);
+        if let Some(zeros) = ahead(self.setup.policy, end, filled, AHEAD) {
+            let bytes = vec![0; (zeros.end - zeros.start) as usize];
+            // Whether they arrive changes nothing.
+            let _ = self.disk.write(file, zeros.start, &bytes);
         }
     }
 

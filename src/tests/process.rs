@@ -28,6 +28,8 @@ mod persistence;
 mod programs;
 #[path = "process/pubsub.rs"]
 mod pubsub;
+#[path = "process/queues.rs"]
+mod queues;
 #[path = "process/redis_files.rs"]
 mod redis_files;
 #[path = "process/restore.rs"]

@@ -8,6 +8,7 @@ use tempfile::{TempDir, tempdir};
 
 use super::*;
 use crate::server::ring::Ring;
+use crate::server::ring::stay::Due;
 
 fn run<T>(work: impl Future<Output = T>) -> T {
     LocalExecutorBuilder::new(Placement::Unbound).make().unwrap().run(work)
@@ -26,7 +27,7 @@ pub fn with_ring<F: Future<Output = ()> + 'static>(work: impl FnOnce(Requests) -
         })
         .detach();
         while !done.get() {
-            ring.turn(None, |_| done.get()).await.unwrap();
+            ring.turn(None, |_| done.get().then_some(Due::Now).unwrap_or_default()).await.unwrap();
             while ring.completion().is_some() {}
         }
     });
@@ -51,8 +52,12 @@ fn what_is_written_is_read_back() {
         assert_eq!(read_whole(file.path(), 5).await.unwrap(), b"hello");
         let error = read_whole(file.path(), 4).await.unwrap_err();
         assert!(error.to_string().contains("longer than 4 bytes"), "{error}");
-        file.zero_fill(3, 5).await.unwrap();
+        file.zero_now(3..8);
         assert_eq!(read_whole(file.path(), 99).await.unwrap(), b"hel\0\0\0\0\0");
+        file.zero_aside(2..200_001).await.unwrap();
+        let mut long = vec![0; 200_001];
+        long[..2].copy_from_slice(b"he");
+        assert!(read_whole(file.path(), 1 << 20).await.unwrap() == long);
     });
 }
 

@@ -21,7 +21,7 @@ async fn next(ring: &Ring) -> Completion {
         if let Some(completion) = ring.completion() {
             return completion;
         }
-        ring.turn(None, |_| false).await.unwrap();
+        ring.turn(None, |_| Due::Nothing).await.unwrap();
     }
 }
 
@@ -39,7 +39,11 @@ fn a_thread_wakes_a_core_that_sleeps() {
                 waker.wake();
             });
             while !flag.load(Ordering::SeqCst) {
-                ring.turn(None, |_| flag.load(Ordering::SeqCst)).await.unwrap();
+                ring.turn(None, |_| {
+                    flag.load(Ordering::SeqCst).then_some(Due::Now).unwrap_or_default()
+                })
+                .await
+                .unwrap();
                 assert!(ring.completion().is_none(), "a wake is no event");
             }
             assert!(started.elapsed() < Duration::from_secs(5));
@@ -61,7 +65,7 @@ fn timers_of_the_executor_are_served_while_the_core_sleeps() {
         })
         .detach();
         while !fired.get() {
-            ring.turn(None, |_| fired.get()).await.unwrap();
+            ring.turn(None, |_| fired.get().then_some(Due::Now).unwrap_or_default()).await.unwrap();
         }
     });
 }
@@ -79,7 +83,7 @@ fn a_busy_core_still_serves_the_timers_of_the_executor() {
         .detach();
         let started = Instant::now();
         while !fired.get() {
-            ring.turn(None, |_| true).await.unwrap();
+            ring.turn(None, |_| Due::Now).await.unwrap();
             assert!(started.elapsed() < Duration::from_secs(5), "the timer starves");
         }
     });
@@ -109,7 +113,7 @@ fn other_tasks_write_files_through_the_ring_of_a_sleeping_core() {
         })
         .detach();
         while !done.get() {
-            ring.turn(None, |_| done.get()).await.unwrap();
+            ring.turn(None, |_| done.get().then_some(Due::Now).unwrap_or_default()).await.unwrap();
             assert!(ring.completion().is_none(), "a request is no event of the core");
         }
     });
@@ -209,7 +213,7 @@ fn an_idle_core_costs_nothing() {
             waker.wake();
         });
         while started.elapsed() < Duration::from_millis(100) {
-            ring.turn(None, |_| false).await.unwrap();
+            ring.turn(None, |_| Due::Nothing).await.unwrap();
             assert!(ring.completion().is_none());
             turns += 1;
         }

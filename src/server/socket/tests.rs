@@ -8,6 +8,7 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::*;
+use crate::server::ring::stay::Due;
 
 /// What a test's server did with each event, and what it shall do next.
 type Handler = Box<dyn FnMut(&mut Sockets, Seen) -> Done>;
@@ -51,7 +52,9 @@ fn serve<T: Send + 'static>(
         assert_eq!(sockets.listen(listener.into()), 0);
         loop {
             let ring = sockets.ring();
-            ring.turn(None, |_| sockets.has_notices()).await.unwrap();
+            ring.turn(None, |_| sockets.has_notices().then_some(Due::Now).unwrap_or_default())
+                .await
+                .unwrap();
             while let Some(seen) = look(&mut sockets) {
                 if handler(&mut sockets, seen) == Done::Yes {
                     return;
