@@ -27,7 +27,7 @@ pub fn with_ring<F: Future<Output = ()> + 'static>(work: impl FnOnce(Requests) -
         })
         .detach();
         while !done.get() {
-            ring.turn(None, |_| done.get().then_some(Due::Now).unwrap_or_default()).await.unwrap();
+            ring.turn(None, |_| if done.get() { Due::Now } else { Due::Nothing }).await.unwrap();
             while ring.completion().is_some() {}
         }
     });

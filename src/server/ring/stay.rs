@@ -5,10 +5,9 @@ use std::time::Duration;
 use crate::limits::{RING_BREATH, RING_ENTRIES, RING_NAP};
 
 /// What a core has to do besides what its ring brings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     /// Nothing: it may sleep.
-    #[default]
     Nothing,
     /// Slices of long work for which nobody waits (a snapshot, freeing).
     Slices,

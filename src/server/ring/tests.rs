@@ -39,9 +39,12 @@ fn a_thread_wakes_a_core_that_sleeps() {
                 waker.wake();
             });
             while !flag.load(Ordering::SeqCst) {
-                ring.turn(None, |_| {
-                    flag.load(Ordering::SeqCst).then_some(Due::Now).unwrap_or_default()
-                })
+                ring.turn(
+                    None,
+                    |_| {
+                        if flag.load(Ordering::SeqCst) { Due::Now } else { Due::Nothing }
+                    },
+                )
                 .await
                 .unwrap();
                 assert!(ring.completion().is_none(), "a wake is no event");
@@ -65,7 +68,7 @@ fn timers_of_the_executor_are_served_while_the_core_sleeps() {
         })
         .detach();
         while !fired.get() {
-            ring.turn(None, |_| fired.get().then_some(Due::Now).unwrap_or_default()).await.unwrap();
+            ring.turn(None, |_| if fired.get() { Due::Now } else { Due::Nothing }).await.unwrap();
         }
     });
 }
@@ -113,7 +116,7 @@ fn other_tasks_write_files_through_the_ring_of_a_sleeping_core() {
         })
         .detach();
         while !done.get() {
-            ring.turn(None, |_| done.get().then_some(Due::Now).unwrap_or_default()).await.unwrap();
+            ring.turn(None, |_| if done.get() { Due::Now } else { Due::Nothing }).await.unwrap();
             assert!(ring.completion().is_none(), "a request is no event of the core");
         }
     });

@@ -52,7 +52,7 @@ fn serve<T: Send + 'static>(
         assert_eq!(sockets.listen(listener.into()), 0);
         loop {
             let ring = sockets.ring();
-            ring.turn(None, |_| sockets.has_notices().then_some(Due::Now).unwrap_or_default())
+            ring.turn(None, |_| if sockets.has_notices() { Due::Now } else { Due::Nothing })
                 .await
                 .unwrap();
             while let Some(seen) = look(&mut sockets) {
