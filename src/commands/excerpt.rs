@@ -25,77 +25,38 @@ pub enum Excerpt {
     Member(Vec<u8>),
 }
 
-/// What of its key number `nth` a command has to see; errors in its arguments are its handler's.
-pub type Excerpts = fn(args: Args<'_>, nth: usize) -> Excerpt;
+/// What a command with these arguments has to see of its first key, and of each other one; errors
+/// in the arguments are its handler's.
+pub type Excerpts = fn(Args<'_>) -> [Excerpt; 2];
 
-/// BLPOP.
-pub fn first(_: Args<'_>, _: usize) -> Excerpt {
-    Excerpt::List(End::Left, 1)
+/// The same of every key.
+pub fn each(excerpt: Excerpt) -> [Excerpt; 2] {
+    [excerpt.clone(), excerpt]
 }
 
-/// BRPOP.
-pub fn last(_: Args<'_>, _: usize) -> Excerpt {
-    Excerpt::List(End::Right, 1)
+/// An element that moves from an end of the first key's list to an end of the second key's.
+pub fn shift(from: End, to: End) -> [Excerpt; 2] {
+    [Excerpt::List(from, 1), Excerpt::List(to, 0)]
 }
 
-/// BZPOPMIN.
-pub fn lowest(_: Args<'_>, _: usize) -> Excerpt {
-    Excerpt::Zset(zset_pop::End::Min, 1)
+/// The same where the ends are named behind the keys (LMOVE, BLMOVE).
+pub fn named_shift(args: Args<'_>) -> [Excerpt; 2] {
+    let [from, to] = [3, 4].map(|at| End::of_word(args.at(at)).unwrap_or(End::Left));
+    shift(from, to)
 }
 
-/// BZPOPMAX.
-pub fn highest(_: Args<'_>, _: usize) -> Excerpt {
-    Excerpt::Zset(zset_pop::End::Max, 1)
+/// What LMPOP and BLMPOP take; the number of keys is argument `at`.
+pub fn elements(args: Args<'_>, at: usize) -> [Excerpt; 2] {
+    let taken = list_move::several(args, at).map(|several| (several.end, several.count));
+    let (end, count) = taken.unwrap_or((End::Left, 0));
+    each(Excerpt::List(end, count))
 }
 
-/// RPOPLPUSH and BRPOPLPUSH.
-pub fn last_to_first(_: Args<'_>, nth: usize) -> Excerpt {
-    if nth == 0 { Excerpt::List(End::Right, 1) } else { Excerpt::List(End::Left, 0) }
-}
-
-/// LMOVE and BLMOVE: the ends are named behind the keys.
-pub fn end_to_end(args: Args<'_>, nth: usize) -> Excerpt {
-    let end = End::of_word(args.at(3 + nth)).unwrap_or(End::Left);
-    Excerpt::List(end, if nth == 0 { 1 } else { 0 })
-}
-
-/// SMOVE.
-pub fn member(args: Args<'_>, _: usize) -> Excerpt {
-    Excerpt::Member(args.at(3).to_vec())
-}
-
-/// LMPOP.
-pub fn several(args: Args<'_>, _: usize) -> Excerpt {
-    several_from(args, 1)
-}
-
-/// BLMPOP, whose number of keys follows a timeout.
-pub fn several_later(args: Args<'_>, _: usize) -> Excerpt {
-    several_from(args, 2)
-}
-
-fn several_from(args: Args<'_>, at: usize) -> Excerpt {
-    match list_move::several(args, at) {
-        Ok(several) => Excerpt::List(several.end, several.count),
-        Err(_) => Excerpt::List(End::Left, 0),
-    }
-}
-
-/// ZMPOP.
-pub fn scored(args: Args<'_>, _: usize) -> Excerpt {
-    scored_from(args, 1)
-}
-
-/// BZMPOP, whose number of keys follows a timeout.
-pub fn scored_later(args: Args<'_>, _: usize) -> Excerpt {
-    scored_from(args, 2)
-}
-
-fn scored_from(args: Args<'_>, at: usize) -> Excerpt {
-    match MultiPop::read(args, at) {
-        Ok(pop) => Excerpt::Zset(pop.end, pop.count),
-        Err(_) => Excerpt::Zset(zset_pop::End::Min, 0),
-    }
+/// What ZMPOP and BZMPOP take; the number of keys is argument `at`.
+pub fn members(args: Args<'_>, at: usize) -> [Excerpt; 2] {
+    let taken = MultiPop::read(args, at).map(|pop| (pop.end, pop.count));
+    let (end, count) = taken.unwrap_or((zset_pop::End::Min, 0));
+    each(Excerpt::Zset(end, count))
 }
 
 impl Excerpt {
@@ -115,7 +76,7 @@ impl Excerpt {
                 None => vec![pushed(*end, key, &new, new.len() - old.len())],
             },
             Excerpt::Zset(..) => {
-                let (old, new) = (members(&old), members(&new));
+                let (old, new) = (unscored(&old), unscored(&new));
                 changed(b"ZREM", key, &old, &new).into_iter().collect()
             }
             Excerpt::Member(_) => {
@@ -132,7 +93,7 @@ fn words(commands: &[OwnedArgs]) -> Vec<&[u8]> {
 }
 
 /// Every second word: the members behind their scores.
-fn members<'a>(words: &[&'a [u8]]) -> Vec<&'a [u8]> {
+fn unscored<'a>(words: &[&'a [u8]]) -> Vec<&'a [u8]> {
     words.iter().skip(1).step_by(2).copied().collect()
 }
 
@@ -163,6 +124,8 @@ fn of<'a>(command: &[u8], key: &[u8], words: impl Iterator<Item = &'a [u8]>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::spec::Across;
+    use crate::commands::table;
 
     fn line(text: &str) -> OwnedArgs {
         OwnedArgs::of(&text.split(' ').map(str::as_bytes).collect::<Vec<_>>())
@@ -178,24 +141,29 @@ mod tests {
         let right = |count| Excerpt::List(End::Right, count);
         let min = |count| Excerpt::Zset(zset_pop::End::Min, count);
         let max = |count| Excerpt::Zset(zset_pop::End::Max, count);
-        let cases: [(Excerpts, &str, Excerpt, Excerpt); 10] = [
-            (first, "BLPOP a b 0", left(1), left(1)),
-            (last, "BRPOP a b 0", right(1), right(1)),
-            (last_to_first, "RPOPLPUSH a b", right(1), left(0)),
-            (end_to_end, "LMOVE a b left RIGHT", left(1), right(0)),
-            (end_to_end, "BLMOVE a b here RIGHT 0", left(1), right(0)),
-            (several, "LMPOP 2 a b RIGHT COUNT 7", right(7), right(7)),
-            (several_later, "BLMPOP 0 2 a b LEFT", left(1), left(1)),
-            (several, "LMPOP 2 a b LEFT COUNT none", left(0), left(0)),
-            (scored, "ZMPOP 2 a b MAX COUNT 3", max(3), max(3)),
-            (scored_later, "BZMPOP 0 2 a b MIN", min(1), min(1)),
-        ];
-        for (excerpts, text, of_first, of_second) in cases {
+        let member = Excerpt::Member(b"x".to_vec());
+        for (text, of_first, of_second) in [
+            ("BLPOP a b 0", left(1), left(1)),
+            ("BRPOP a b 0", right(1), right(1)),
+            ("RPOPLPUSH a b", right(1), left(0)),
+            ("BRPOPLPUSH a b 0", right(1), left(0)),
+            ("LMOVE a b left RIGHT", left(1), right(0)),
+            ("BLMOVE a b here RIGHT 0", left(1), right(0)),
+            ("LMPOP 2 a b RIGHT COUNT 7", right(7), right(7)),
+            ("BLMPOP 0 2 a b LEFT", left(1), left(1)),
+            ("LMPOP 2 a b LEFT COUNT none", left(0), left(0)),
+            ("ZMPOP 2 a b MAX COUNT 3", max(3), max(3)),
+            ("BZMPOP 0 2 a b MIN", min(1), min(1)),
+            ("BZPOPMIN a b 0", min(1), min(1)),
+            ("BZPOPMAX a b 0", max(1), max(1)),
+            ("SMOVE a b x", member.clone(), member),
+        ] {
             let args = line(text);
-            assert_eq!(excerpts(args.args(), 0), of_first, "{text}");
-            assert_eq!(excerpts(args.args(), 1), of_second, "{text}");
+            let Across::Excerpts(excerpts) = table::resolve(args.args()).unwrap().across else {
+                panic!("{text}");
+            };
+            assert_eq!(excerpts(args.args()), [of_first, of_second], "{text}");
         }
-        assert_eq!(member(line("SMOVE a b x").args(), 1), Excerpt::Member(b"x".to_vec()));
     }
 
     #[test]

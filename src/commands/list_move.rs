@@ -13,7 +13,7 @@ use crate::resp::error::Error;
 pub const ROWS: &[Command] = &[
     on(
         FIRST_TWO,
-        Across::Excerpts(excerpt::end_to_end),
+        Across::Excerpts(excerpt::named_shift),
         row(
             "lmove",
             5,
@@ -24,7 +24,7 @@ pub const ROWS: &[Command] = &[
     ),
     on(
         FIRST_TWO,
-        Across::Excerpts(excerpt::last_to_first),
+        Across::Excerpts(|_| excerpt::shift(End::Right, End::Left)),
         row(
             "rpoplpush",
             3,
@@ -35,7 +35,7 @@ pub const ROWS: &[Command] = &[
     ),
     on(
         COUNTED,
-        Across::Excerpts(excerpt::several),
+        Across::Excerpts(|args| excerpt::elements(args, 1)),
         row(
             "lmpop",
             -4,

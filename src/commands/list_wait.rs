@@ -3,7 +3,7 @@
 
 use crate::commands::blocking::timeout;
 use crate::commands::call::{Call, Effect};
-use crate::commands::excerpt;
+use crate::commands::excerpt::{self, Excerpt};
 use crate::commands::list::{End, pop_array};
 use crate::commands::list_move::{Several, several, shift};
 use crate::commands::row::{FIRST_TWO, on, row};
@@ -15,27 +15,27 @@ use crate::resp::error::Error;
 pub const ROWS: &[Command] = &[
     on(
         ALL_BUT_LAST,
-        Across::Excerpts(excerpt::first),
+        Across::Excerpts(|_| excerpt::each(Excerpt::List(End::Left, 1))),
         row("blpop", -3, POPS, blpop, docs("2.0.0", "Waits for the first element of a list.")),
     ),
     on(
         ALL_BUT_LAST,
-        Across::Excerpts(excerpt::last),
+        Across::Excerpts(|_| excerpt::each(Excerpt::List(End::Right, 1))),
         row("brpop", -3, POPS, brpop, docs("2.0.0", "Waits for the last element of a list.")),
     ),
     on(
         FIRST_TWO,
-        Across::Excerpts(excerpt::end_to_end),
+        Across::Excerpts(excerpt::named_shift),
         row("blmove", 6, MOVES, blmove, docs("6.2.0", "LMOVE that waits for an element.")),
     ),
     on(
         FIRST_TWO,
-        Across::Excerpts(excerpt::last_to_first),
+        Across::Excerpts(|_| excerpt::shift(End::Right, End::Left)),
         row("brpoplpush", 4, MOVES, brpoplpush, docs("2.2.0", "RPOPLPUSH that waits.")),
     ),
     on(
         KeySpec::Counted { target: None, count: 2 },
-        Across::Excerpts(excerpt::several_later),
+        Across::Excerpts(|args| excerpt::elements(args, 2)),
         row("blmpop", -5, WAITS, blmpop, docs("7.0.0", "LMPOP that waits for an element.")),
     ),
 ];

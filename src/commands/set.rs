@@ -2,7 +2,7 @@
 //! combines sets in set_algebra.rs.
 
 use crate::commands::call::{Call, Effect};
-use crate::commands::excerpt;
+use crate::commands::excerpt::{self, Excerpt};
 use crate::commands::parse::cursor;
 use crate::commands::row::{FIRST_TWO, READ_FAST, WRITE_FAST, WRITE_OOM_FAST, on, row};
 use crate::commands::scan::{Options, Scanned, reply_page};
@@ -16,7 +16,7 @@ pub const ROWS: &[Command] = &[
     row("srem", -3, WRITE_FAST, srem, docs("1.0.0", EACH, "Removes members from a set.")),
     on(
         FIRST_TWO,
-        Across::Excerpts(excerpt::member),
+        Across::Excerpts(|args| excerpt::each(Excerpt::Member(args.at(3).to_vec()))),
         row("smove", 4, WRITE_FAST, smove, docs("1.0.0", ONE, "Moves a member to another set.")),
     ),
     row("scard", 2, READ_FAST, scard, docs("1.0.0", ONE, "Counts the members of a set.")),

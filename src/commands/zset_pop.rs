@@ -33,7 +33,7 @@ pub const ROWS: &[Command] = &[
     ),
     on(
         COUNTED,
-        Across::Excerpts(excerpt::scored),
+        Across::Excerpts(|args| excerpt::members(args, 1)),
         row(
             "zmpop",
             -4,

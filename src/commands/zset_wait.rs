@@ -3,7 +3,7 @@
 
 use crate::commands::blocking::timeout;
 use crate::commands::call::{Call, Effect};
-use crate::commands::excerpt;
+use crate::commands::excerpt::{self, Excerpt};
 use crate::commands::row::{on, row};
 use crate::commands::spec::{Across, Command, Docs, Flags, KeySpec};
 use crate::commands::zset_pop::{End, MultiPop, take};
@@ -16,7 +16,7 @@ use crate::resp::reply::Reply;
 pub const ROWS: &[Command] = &[
     on(
         ALL_BUT_LAST,
-        Across::Excerpts(excerpt::lowest),
+        Across::Excerpts(|_| excerpt::each(Excerpt::Zset(End::Min, 1))),
         row(
             "bzpopmin",
             -3,
@@ -27,7 +27,7 @@ pub const ROWS: &[Command] = &[
     ),
     on(
         ALL_BUT_LAST,
-        Across::Excerpts(excerpt::highest),
+        Across::Excerpts(|_| excerpt::each(Excerpt::Zset(End::Max, 1))),
         row(
             "bzpopmax",
             -3,
@@ -38,7 +38,7 @@ pub const ROWS: &[Command] = &[
     ),
     on(
         KeySpec::Counted { target: None, count: 2 },
-        Across::Excerpts(excerpt::scored_later),
+        Across::Excerpts(|args| excerpt::members(args, 2)),
         row("bzmpop", -5, WAITS, bzmpop, docs("7.0.0", "ZMPOP that waits for a member.")),
     ),
 ];

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{Db, ShardId};
-use crate::commands::excerpt::Excerpt;
+use crate::commands::excerpt::{self, Excerpt};
 use crate::commands::order::{Item, Tracker, Wanted};
 use crate::commands::session::Watched;
 use crate::commands::sort;
@@ -268,7 +268,7 @@ impl Program {
     fn add_gather(&mut self, item: Item, shards: u16) {
         let mut keys: BTreeMap<ShardId, Vec<Wanted>> = BTreeMap::new();
         let args = item.args.args();
-        let mut home = None;
+        let (mut home, excerpts) = (None, excerpts(&item));
         for (nth, at) in table::keys(item.command, args).enumerate() {
             let shard = shard_of(args.at(at), shards);
             home.get_or_insert(shard);
@@ -277,7 +277,9 @@ impl Program {
                 let (keys, name) = (keys.entry(shard).or_default(), (db, args.at(at).to_vec()));
                 // A key that is named twice is brought once: RPUSH twice would double a list.
                 if !keys.iter().any(|wanted| wanted.name == name) {
-                    keys.push(Wanted { name, excerpt: excerpt(&item, nth) });
+                    let [first, other] = &excerpts;
+                    let excerpt = if nth == 0 { first } else { other }.clone();
+                    keys.push(Wanted { name, excerpt });
                 }
             }
         }
@@ -292,11 +294,11 @@ impl Program {
     }
 }
 
-/// What a gathered command has to see of one of its keys.
-fn excerpt(item: &Item, nth: usize) -> Excerpt {
+/// What a gathered command has to see of its first key, and of each other one.
+fn excerpts(item: &Item) -> [Excerpt; 2] {
     match item.command.across {
-        Across::Excerpts(excerpts) => excerpts(item.args.args(), nth),
-        _ => Excerpt::Whole,
+        Across::Excerpts(excerpts) => excerpts(item.args.args()),
+        _ => excerpt::each(Excerpt::Whole),
     }
 }
 

@@ -9,11 +9,12 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::base::ids::{Lsn, ShardId};
+use crate::base::ids::{Generation, Lsn, ShardId};
 use crate::config::values::Fsync;
 use crate::limits::EVERYSEC_LOSS;
 use crate::persist::fault::StorageFault;
-use crate::persist::manifest::End;
+use crate::persist::manifest::{End, Segment};
+use crate::persist::names;
 use crate::persist::record::Policy;
 use crate::persist::segment::{Stamp, SyncJob, WriteJob};
 use crate::server::advance::Advance;
@@ -49,6 +50,18 @@ const ROUNDS: Duration = Duration::from_secs(1);
 
 /// Between two rounds in any case, so that the log is not synced all the time.
 const BREATH: Duration = Duration::from_millis(10);
+
+/// Creates this shard's next segment in the directory of a generation and opens it. Where it
+/// begins is known when the log goes on there.
+pub async fn new_segment(core: &Core, generation: Generation) -> Result<Segment, String> {
+    let number = core.database.next_segment(core.id);
+    let path = names::segment(generation, core.id, number);
+    let fsync = core.settings.borrow().config.appendfsync;
+    let file = SegmentFile::create(&core.database.directory.join(&path), policy(fsync)).await;
+    let file = file.map_err(|error| error.to_string())?;
+    core.log_files.borrow_mut().insert(number, Rc::new(file));
+    Ok(Segment { path, number, run: core.database.run, first: None, end: None })
+}
 
 /// The task that writes whenever something was appended.
 pub async fn tend(core: Rc<Core>) {

@@ -31,7 +31,6 @@ use crate::server::core::Core;
 use crate::server::disk::{self, DiskError};
 use crate::server::log;
 use crate::server::retain;
-use crate::server::segment_file::SegmentFile;
 use crate::server::settings;
 use crate::server::snapshot;
 use crate::shard::cut::NextLog;
@@ -145,10 +144,9 @@ async fn prepare(
     disk::sync_dir(&root).await.map_err(error)?;
     let mut nexts = Nexts::new();
     for shard in (0..core.shards).map(ShardId) {
-        let root = root.clone();
-        let next = core
-            .on_async(shard, move |core| async move {
-                prepare_shard(&core, &root, generation, logs).await
+        let next =
+            core.on_async(shard, move |core| async move {
+                prepare_shard(&core, generation, logs).await
             })
             .await?;
         nexts.push(next);
@@ -167,7 +165,6 @@ async fn prepare(
 
 async fn prepare_shard(
     core: &Rc<Core>,
-    root: &Path,
     generation: Generation,
     logs: bool,
 ) -> Result<Option<Segment>, String> {
@@ -183,13 +180,7 @@ async fn prepare_shard(
     if core.shard.borrow().log().is_some_and(|log| !log.can_switch() && log.fault().is_none()) {
         return Err("the segment before the last is not closed yet".to_owned());
     }
-    let number = core.database.next_segment(core.id);
-    let path = names::segment(generation, core.id, number);
-    let policy = aof::policy(core.settings.borrow().config.appendfsync);
-    let file = SegmentFile::create(&root.join(&path), policy).await;
-    let file = file.map_err(|error| error.to_string())?;
-    core.log_files.borrow_mut().insert(number, Rc::new(file));
-    Ok(Some(Segment { path, number, run: core.database.run, first: None, end: None }))
+    aof::new_segment(core, generation).await.map(Some)
 }
 
 /// Where the shards were cut.

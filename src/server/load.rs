@@ -26,7 +26,6 @@ use crate::server::log;
 use crate::server::recover::{self, Found};
 use crate::server::reshard;
 use crate::server::rewrite::{Again, Seen};
-use crate::server::segment_file::SegmentFile;
 use crate::server::settings::{
     access_policy, hash_limits, set_limits, stream_nodes, string_limits, zset_limits,
 };
@@ -319,7 +318,11 @@ async fn open_logs(core: &Rc<Core>) -> Result<(), String> {
     for shard in (0..core.shards).map(ShardId) {
         let generation = manifest.generation;
         let segment = core
-            .on_async(shard, move |core| async move { new_segment(&core, generation).await })
+            .on_async(shard, move |core| async move {
+                let first = core.shard.borrow().appended().next();
+                let segment = aof::new_segment(&core, generation).await?;
+                Ok::<_, String>(Segment { first: Some(first), ..segment })
+            })
             .await?;
         if let Some(files) = manifest.shards.get_mut(shard.index()) {
             files.segments.push(segment);
@@ -339,18 +342,4 @@ async fn open_logs(core: &Rc<Core>) -> Result<(), String> {
     })
     .await;
     Ok(())
-}
-
-async fn new_segment(
-    core: &Rc<Core>,
-    generation: crate::base::ids::Generation,
-) -> Result<Segment, String> {
-    let number = core.database.next_segment(core.id);
-    let path = names::segment(generation, core.id, number);
-    let policy = aof::policy(core.settings.borrow().config.appendfsync);
-    let file = SegmentFile::create(&core.database.directory.join(&path), policy).await;
-    let file = file.map_err(|error| error.to_string())?;
-    core.log_files.borrow_mut().insert(number, Rc::new(file));
-    let first = Some(core.shard.borrow().appended().next());
-    Ok(Segment { path, number, run: core.database.run, first, end: None })
 }
