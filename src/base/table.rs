@@ -24,13 +24,41 @@ use crate::base::segment::{DEPTH_MAX, ENTRIES_MAX, Segment};
 const SCAN_SEGMENTS: usize = 64;
 
 /// Where an entry is; valid until the next insertion, removal or replacement in the table.
+///
+/// Two whole words, because those travel in registers: a struct of three numbers is written to
+/// memory in parts and read back at once, and such a read waits for all writes before it, also
+/// those that miss the caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The hash of its key.
     pub hash: u64,
+    /// Its segment, and its place in it in the low 16 bits.
+    spot: u64,
+}
+
+impl Place {
+    #[inline]
+    fn new(hash: u64, segment: u32, at: u16) -> Place {
+        Place { hash, spot: u64::from(segment) << 16 | u64::from(at) }
+    }
+
     /// Its segment.
-    pub segment: u32,
-    at: u16,
+    #[inline]
+    pub fn segment(self) -> u32 {
+        (self.spot >> 16) as u32
+    }
+
+    /// Its place in the segment.
+    #[inline]
+    fn at(self) -> u16 {
+        self.spot as u16
+    }
+
+    /// The same entry, moved within its segment.
+    #[inline]
+    fn moved(self, at: u16) -> Place {
+        Place::new(self.hash, self.segment(), at)
+    }
 }
 
 /// Keys, bytes or an `X` under each, a deadline and a few bits with the caller's meaning.
@@ -129,43 +157,43 @@ impl<X> Table<X> {
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<Place> {
         let segment = self.segment_of(hash);
         let at = self.segments.get(segment as usize)?.find(hash, key)?;
-        Some(Place { hash, segment, at })
+        Some(Place::new(hash, segment, at))
     }
 
     /// The entry at a place.
     #[inline]
     pub fn view(&self, place: Place) -> View<'_, X> {
-        let segment = self.segments.get(place.segment as usize);
-        segment.and_then(|segment| segment.view(place.at)).expect("a place that is still valid")
+        let segment = self.segments.get(place.segment() as usize);
+        segment.and_then(|segment| segment.view(place.at())).expect("a place that is still valid")
     }
 
     /// What the entry at a place carries beside key and value.
     #[inline]
     pub fn meta(&self, place: Place) -> Meta {
-        let segment = self.segments.get(place.segment as usize);
-        segment.map_or(Meta::default(), |segment| segment.meta(place.at))
+        let segment = self.segments.get(place.segment() as usize);
+        segment.map_or(Meta::default(), |segment| segment.meta(place.at()))
     }
 
     /// The out-of-line value at a place, if there is one.
     pub fn extern_mut(&mut self, place: Place) -> Option<&mut X> {
-        self.segment_mut(place).extern_mut(place.at)
+        self.segment_mut(place).extern_mut(place.at())
     }
 
     /// The inline value at a place, if it is one; its length cannot change.
     pub fn inline_mut(&mut self, place: Place) -> Option<&mut [u8]> {
-        self.segment_mut(place).inline_mut(place.at)
+        self.segment_mut(place).inline_mut(place.at())
     }
 
     /// Sets the two bits that belong to the caller.
     #[inline]
     pub fn set_marks(&mut self, place: Place, marks: u8) {
-        self.segment_mut(place).set_marks(place.at, marks);
+        self.segment_mut(place).set_marks(place.at(), marks);
     }
 
     /// Sets the 24 bits that belong to the caller.
     #[inline]
     pub fn set_clock(&mut self, place: Place, clock: u32) {
-        self.segment_mut(place).set_clock(place.at, clock);
+        self.segment_mut(place).set_clock(place.at(), clock);
     }
 
     /// Adds a key that is not there.
@@ -193,9 +221,9 @@ impl<X> Table<X> {
             self.deadlines += 1;
             self.lower(segment, deadline);
         }
-        let mut place = Place { hash, segment, at: 0 };
-        place.at = self.segment_mut(place).insert(hash, key, value, meta);
-        place
+        let place = Place::new(hash, segment, 0);
+        let at = self.segment_mut(place).insert(hash, key, value, meta);
+        place.moved(at)
     }
 
     /// Replaces value, bits and deadline of an entry; returns where it is now, and the `X` that it
@@ -203,17 +231,17 @@ impl<X> Table<X> {
     pub fn replace(&mut self, place: Place, value: New<'_, X>, meta: Meta) -> (Place, Option<X>) {
         let mut place = place;
         loop {
-            let need = self.segment_mut(place).need_at(place.at, &value, meta);
-            match self.room(place.segment, need) {
+            let need = self.segment_mut(place).need_at(place.at(), &value, meta);
+            match self.room(place.segment(), need) {
                 Room::Ready => break,
                 Room::Grow => {
-                    place.at = self.make_room(place.segment, need, place.at);
+                    place = place.moved(self.make_room(place.segment(), need, place.at()));
                     break;
                 }
                 Room::Split if need.span == 0 && need.values == 0 => break,
                 Room::Split => {
                     let key = self.view(place).key.to_vec();
-                    self.split(place.segment);
+                    self.split(place.segment());
                     place = self.find(place.hash, &key).expect("a split loses nothing");
                 }
             }
@@ -221,14 +249,14 @@ impl<X> Table<X> {
         self.deadlines -= usize::from(self.meta(place).deadline.is_some());
         if let Some(deadline) = meta.deadline {
             self.deadlines += 1;
-            self.lower(place.segment, deadline);
+            self.lower(place.segment(), deadline);
         }
         let segment = self.segment_mut(place);
         let before = segment.garbage();
-        let (at, old) = segment.replace(place.hash, place.at, value, meta);
+        let (at, old) = segment.replace(place.hash, place.at(), value, meta);
         let after = segment.garbage();
         self.garbage = self.garbage + after - before;
-        (Place { at, ..place }, old)
+        (place.moved(at), old)
     }
 
     /// Removes an entry; returns its out-of-line value.
@@ -244,8 +272,8 @@ impl<X> Table<X> {
     fn remove_if_wasteful(&mut self, place: Place, fraction: usize) -> Option<X> {
         self.deadlines -= usize::from(self.meta(place).deadline.is_some());
         self.len -= 1;
-        let Place { hash, at, .. } = place;
-        self.resize(place.segment, |segment| {
+        let (hash, at) = (place.hash, place.at());
+        self.resize(place.segment(), |segment| {
             let old = segment.remove(hash, at);
             if segment.wasteful(fraction) {
                 segment.compact(0);
@@ -311,7 +339,7 @@ impl<X> Table<X> {
         let Some(segment) = self.segments.get(number) else { return };
         for at in segment.places() {
             let hash = self.hasher.hash(segment.key(at));
-            out.push(Place { hash, segment: number as u32, at });
+            out.push(Place::new(hash, number as u32, at));
         }
     }
 
@@ -335,7 +363,7 @@ impl<X> Table<X> {
         let (number, segment) = numbers.find_map(|&number| occupied(number))?;
         let nth = (dice >> 32) as usize % segment.len();
         let at = segment.places().nth(nth)?;
-        Some(Place { hash: self.hasher.hash(segment.key(at)), segment: number, at })
+        Some(Place::new(self.hasher.hash(segment.key(at)), number, at))
     }
 
     /// Takes one segment away for good and gives `each` its out-of-line values; for a table that
@@ -375,7 +403,7 @@ impl<X> Table<X> {
             }
             let hash = self.hasher.hash(key);
             if hash >= from {
-                out.push(Place { hash, segment: number, at });
+                out.push(Place::new(hash, number, at));
             }
         }
         Some(segment)
@@ -388,7 +416,7 @@ impl<X> Table<X> {
     }
 
     fn segment_mut(&mut self, place: Place) -> &mut Segment<X> {
-        let segment = self.segments.get_mut(place.segment as usize);
+        let segment = self.segments.get_mut(place.segment() as usize);
         segment.expect("a place that is still valid")
     }
 

@@ -69,7 +69,7 @@ impl Walk {
     pub fn next<X>(&mut self, table: &Table<X>, polarity: u8, fuel: &mut usize) -> Stop {
         loop {
             if let Some(&place) = self.places.get(self.next) {
-                if table.version(place.segment) != self.version {
+                if table.version(place.segment()) != self.version {
                     let from = if Mutant::SplitLosesCursor.is_on() { self.from } else { None };
                     self.list(table, from.unwrap_or(place.hash), polarity);
                     *fuel = fuel.saturating_sub(8);
@@ -95,7 +95,7 @@ impl Walk {
     fn list<X>(&mut self, table: &Table<X>, from: u64, polarity: u8) {
         self.from = table.ordered(from, &mut self.places, |marks| marks & POLARITY != polarity);
         self.next = 0;
-        self.version = self.places.first().map_or(0, |place| table.version(place.segment));
+        self.version = self.places.first().map_or(0, |place| table.version(place.segment()));
     }
 }
 

@@ -193,7 +193,7 @@ impl Keyspace {
     pub(super) fn lower(&mut self, db: Db, place: Place, deadline: u64) {
         let database = self.database_mut(db);
         database.fields = true;
-        database.table.lower(place.segment, deadline);
+        database.table.lower(place.segment(), deadline);
     }
 
     /// The same for whatever deadlines there are inside of a value that has just come there.

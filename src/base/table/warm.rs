@@ -50,8 +50,8 @@ mod tests {
         for key in &keys {
             let hash = table.hash(key.as_bytes());
             let place = table.find(hash, key.as_bytes()).expect("it is there");
-            let segment = &table.segments[place.segment as usize];
-            right += usize::from(segment.guess(hash) == Some(place.at));
+            let segment = &table.segments[place.segment() as usize];
+            right += usize::from(segment.guess(hash) == Some(place.at()));
             table.warm(&[hash; 40]);
         }
         assert!(right > keys.len() * 4 / 5, "{right}");
