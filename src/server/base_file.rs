@@ -16,11 +16,9 @@ use glommio::task::JoinHandle;
 
 use crate::limits::{BASE_IN_FLIGHT, BASE_WRITE, SNAPSHOT_SCRATCH, SNAPSHOT_UNSYNCED};
 use crate::persist::snapshot_file::touched;
+use crate::server::aligned::{ALIGN, Aligned};
 use crate::server::disk::{DiskError, File, Open};
 use crate::server::requests::Requests;
-
-/// Every device's block is a divisor of this.
-pub const ALIGN: usize = 4096;
 
 /// What one base leaves for the next: memory that has been touched (see `Scratch`).
 #[derive(Debug, Default)]
@@ -67,26 +65,6 @@ struct Direct {
     spare: Vec<Aligned>,
 }
 
-/// A buffer whose bytes from `start` on lie at a multiple of `ALIGN`.
-struct Aligned {
-    bytes: Vec<u8>,
-    start: usize,
-}
-
-impl Aligned {
-    fn new(mut bytes: Vec<u8>) -> Aligned {
-        bytes.clear();
-        bytes.reserve(BASE_WRITE + ALIGN);
-        let start = bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
-        bytes.resize(start, 0);
-        Aligned { bytes, start }
-    }
-
-    fn len(&self) -> usize {
-        self.bytes.len() - self.start
-    }
-}
-
 impl BaseFile {
     /// Creates the file, which must not exist.
     pub async fn create(
@@ -97,8 +75,8 @@ impl BaseFile {
         let plain = File::open(path, Open::New).await?;
         let how = match plain.direct(ALIGN).await? {
             Some(file) => {
-                let mut spare = Vec::from_iter(buffers.into_iter().map(Aligned::new));
-                let gathered = spare.pop().unwrap_or_else(|| Aligned::new(Vec::new()));
+                let mut spare = Vec::from_iter(buffers.into_iter().map(empty));
+                let gathered = spare.pop().unwrap_or_else(|| empty(Vec::new()));
                 let (file, flying) = (Rc::new(file), VecDeque::new());
                 How::Direct(Direct { file, gathered, offset: 0, flying, spare })
             }
@@ -164,7 +142,7 @@ impl Direct {
         while self.flying.len() >= BASE_IN_FLIGHT {
             self.land().await?;
         }
-        let next = self.spare.pop().unwrap_or_else(|| Aligned::new(Vec::new()));
+        let next = self.spare.pop().unwrap_or_else(|| empty(Vec::new()));
         let Aligned { bytes, start } = std::mem::replace(&mut self.gathered, next);
         let (file, ring, offset) = (Rc::clone(&self.file), ring.clone(), self.offset);
         self.offset += (bytes.len() - start) as u64;
@@ -177,7 +155,7 @@ impl Direct {
     async fn land(&mut self) -> Result<(), DiskError> {
         let Some(oldest) = self.flying.pop_front() else { return Ok(()) };
         let bytes = oldest.await.expect("a task that is not cancelled")?;
-        self.spare.push(Aligned::new(bytes));
+        self.spare.push(empty(bytes));
         Ok(())
     }
 
@@ -197,6 +175,13 @@ impl Direct {
     fn buffers(self) -> Vec<Vec<u8>> {
         self.spare.into_iter().chain([self.gathered]).map(|aligned| aligned.bytes).collect()
     }
+}
+
+/// A buffer for one write.
+fn empty(bytes: Vec<u8>) -> Aligned {
+    let mut empty = Aligned::with_room(bytes, BASE_WRITE);
+    empty.resize(0);
+    empty
 }
 
 async fn ended(syncing: Option<JoinHandle<Result<(), DiskError>>>) -> Result<(), DiskError> {

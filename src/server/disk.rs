@@ -34,7 +34,7 @@ use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
 use rustix::process::{getpid, setpriority_process};
 use rustix::thread::{gettid, sched_getaffinity, sched_setaffinity};
 
-use crate::limits::{DISK_BLOCK, DISK_WRITE_MAX};
+use crate::limits::DISK_WRITE_MAX;
 use crate::persist::recovery::Replay;
 use crate::server::elsewhere;
 use crate::server::mesh::ticket;
@@ -89,8 +89,6 @@ pub struct File {
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Open {
-    /// For reading; it exists.
-    Read,
     /// For reading and writing; it exists.
     Write,
     /// For reading and writing; it must not exist yet.
@@ -103,7 +101,7 @@ impl File {
         let action = if how == Open::New { "create" } else { "open" };
         let file = on_pool(action, path, move |path| {
             let mut options = OpenOptions::new();
-            options.read(true).write(how != Open::Read).create_new(how == Open::New);
+            options.read(true).write(true).create_new(how == Open::New);
             options.open(path)
         })
         .await?;
@@ -114,14 +112,7 @@ impl File {
     /// file system does not say that it takes such blocks (statx, Linux 6.1).
     pub async fn direct(&self, align: usize) -> Result<Option<File>, DiskError> {
         let file = on_pool("open", &self.path, move |path| {
-            let about = statx(CWD, path, AtFlags::empty(), StatxFlags::DIOALIGN)?;
-            let blocks = [about.stx_dio_mem_align, about.stx_dio_offset_align];
-            let fit = |block: &u32| *block > 0 && align.is_multiple_of(*block as usize);
-            if !blocks.iter().all(fit) {
-                return Ok(None);
-            }
-            let flags = OFlags::DIRECT.bits().cast_signed();
-            OpenOptions::new().write(true).custom_flags(flags).open(path).map(Some)
+            open_direct(OpenOptions::new().write(true), path, align)
         })
         .await?;
         let open = |file| File {
@@ -222,24 +213,6 @@ impl File {
         on_pool("measure", &self.path, move |_| file.metadata().map(|data| data.len())).await
     }
 
-    /// Reads up to `length` bytes at an offset into a buffer that is given back (what it held
-    /// is lost); fewer only at the end of the file.
-    pub async fn read_at(
-        &self,
-        mut buffer: Vec<u8>,
-        offset: u64,
-        length: usize,
-    ) -> Result<Vec<u8>, DiskError> {
-        let file = Arc::clone(&self.file);
-        on_pool("read", &self.path, move |_| {
-            buffer.resize(length, 0);
-            let got = read_fully(|part, at| file.read_at(part, at), &mut buffer, offset)?;
-            buffer.truncate(got);
-            Ok(buffer)
-        })
-        .await
-    }
-
     /// Begins an operation that changes the file, unless one before it went wrong.
     fn attempt(&self, action: &'static str) -> Result<Attempt<'_>, DiskError> {
         if self.refuses.get() {
@@ -274,52 +247,6 @@ impl Drop for Attempt<'_> {
         if !self.ended {
             self.file.refuses.set(true);
         }
-    }
-}
-
-/// Reads a file from an offset to its end in blocks; the next block is read while the caller
-/// works on this one.
-pub struct Blocks {
-    file: File,
-    next: u64,
-    ahead: Option<glommio::task::JoinHandle<io::Result<Vec<u8>>>>,
-}
-
-impl Blocks {
-    /// Starts to read.
-    pub fn new(file: File, offset: u64) -> Blocks {
-        let mut blocks = Blocks { file, next: offset, ahead: None };
-        blocks.read_ahead(Vec::new());
-        blocks
-    }
-
-    /// The next block, empty at the end of the file. `used` is an old block whose memory may
-    /// serve again.
-    pub async fn next(&mut self, used: Vec<u8>) -> Result<Vec<u8>, DiskError> {
-        let Some(reading) = self.ahead.take() else { return Ok(Vec::new()) };
-        let result = reading.await.expect("a task that is not cancelled");
-        let block = result.map_err(|source| DiskError {
-            action: "read",
-            path: self.file.path.clone(),
-            source,
-        })?;
-        self.next += block.len() as u64;
-        if block.len() == DISK_BLOCK {
-            self.read_ahead(used);
-        }
-        Ok(block)
-    }
-
-    fn read_ahead(&mut self, mut buffer: Vec<u8>) {
-        let (file, offset) = (Arc::clone(&self.file.file), self.next);
-        let work = move || {
-            buffer.resize(DISK_BLOCK, 0);
-            let got = read_fully(|part, at| file.read_at(part, at), &mut buffer, offset)?;
-            buffer.truncate(got);
-            Ok(buffer)
-        };
-        let task = async move { pool(work).await };
-        self.ahead = Some(glommio::spawn_local(task).detach());
     }
 }
 
@@ -483,13 +410,15 @@ pub fn aside<T: Send + 'static, W: FnOnce() -> T + Send + 'static>(
 }
 
 /// Runs blocking work on the executor's pool.
-async fn pool<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(in crate::server) async fn pool<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
     let _expecting = elsewhere::expect();
     executor().spawn_blocking(work).await
 }
 
 /// Runs blocking work on the executor's pool and names it in its error.
-async fn on_pool<T: Send + 'static>(
+pub(in crate::server) async fn on_pool<T: Send + 'static>(
     action: &'static str,
     path: &Path,
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
@@ -549,8 +478,23 @@ fn write_fully(
     Ok(())
 }
 
+/// Opens a file past the page cache; nothing where that cannot be (`File::direct`).
+pub(in crate::server) fn open_direct(
+    options: &mut OpenOptions,
+    path: &Path,
+    align: usize,
+) -> io::Result<Option<fs::File>> {
+    let about = statx(CWD, path, AtFlags::empty(), StatxFlags::DIOALIGN)?;
+    let blocks = [about.stx_dio_mem_align, about.stx_dio_offset_align];
+    let fit = |block: &u32| *block > 0 && align.is_multiple_of(*block as usize);
+    if !blocks.iter().all(fit) {
+        return Ok(None);
+    }
+    options.custom_flags(OFlags::DIRECT.bits().cast_signed()).open(path).map(Some)
+}
+
 /// Reads until the buffer is full or the file ends, and returns how much was read.
-fn read_fully(
+pub(in crate::server) fn read_fully(
     mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
     buffer: &mut [u8],
     offset: u64,

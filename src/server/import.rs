@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use crate::base::ids::{Db, HOME, ShardId};
 use crate::commands::remake::{Made, Remake, gave};
 use crate::config::Config;
-use crate::limits::{DISK_BLOCK, MANIFEST_MAX};
+use crate::limits::MANIFEST_MAX;
 use crate::persist::names;
 use crate::persist::rdb::file_reader::{Event, FileReader, Key};
 use crate::persist::redis_files::{self, Choice, LogFirst, Names, choose};
@@ -29,10 +29,12 @@ use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::buffer::Buffer;
 use crate::resp::request::{Limits, Parser, Step};
 use crate::router::slot::shard_of;
+use crate::server::aligned::Aligned;
+use crate::server::blocks::{Blocks, Way};
 use crate::server::boot::StartError;
 use crate::server::checkpoint;
 use crate::server::core::Core;
-use crate::server::disk::{self, Blocks, File, Open};
+use crate::server::disk;
 use crate::server::load::{empty_shard, progress};
 use crate::server::log;
 use crate::server::recover::Found;
@@ -256,7 +258,7 @@ struct Reading {
     path: String,
     blocks: Blocks,
     /// What was read and not used.
-    block: Vec<u8>,
+    block: Aligned,
     /// When the log was last told how far it is.
     told: Instant,
 }
@@ -264,15 +266,15 @@ struct Reading {
 impl Reading {
     async fn open(core: &Core, path: &str) -> Result<Reading, String> {
         let full = core.database.directory.join(Path::new(path));
-        let file = File::open(&full, Open::Read).await.map_err(|error| error.to_string())?;
-        let mut blocks = Blocks::new(file, 0);
-        let block = blocks.next(Vec::new()).await.map_err(|error| error.to_string())?;
+        let blocks = Blocks::open(&full, Way::Cached).await;
+        let mut blocks = blocks.map_err(|error| error.to_string())?;
+        let block = blocks.next(Aligned::default()).await.map_err(|error| error.to_string())?;
         core.shared.loaded.bytes.fetch_add(block.len() as u64, Ordering::Relaxed);
         Ok(Reading { path: path.to_owned(), blocks, block, told: Instant::now() })
     }
 
     async fn next(&mut self, core: &Core) -> Result<(), String> {
-        let used = std::mem::replace(&mut self.block, Vec::with_capacity(DISK_BLOCK));
+        let used = std::mem::take(&mut self.block);
         self.block = self.blocks.next(used).await.map_err(|error| error.to_string())?;
         core.shared.loaded.bytes.fetch_add(self.block.len() as u64, Ordering::Relaxed);
         if self.told.elapsed() >= PROGRESS {
@@ -314,7 +316,7 @@ impl Reading {
             reader.version(),
             maker.made_by
         ));
-        self.block = reader.rest().to_vec();
+        self.block = reader.rest().to_vec().into();
         if self.block.is_empty() {
             self.next(core).await?;
         }

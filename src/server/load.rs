@@ -9,17 +9,18 @@ use std::time::Duration;
 use crate::base::ids::{Epoch, Lsn, ShardId};
 use crate::config::Config;
 use crate::keyspace::keyspace::{Keyspace, Settings as KeySettings};
-use crate::limits::DISK_BLOCK;
 use crate::observe::progress::Progress;
 use crate::persist::manifest::{Base, Manifest, Segment};
 use crate::persist::names;
 use crate::persist::recovery::{Plan, Replay, ShardPlan};
 use crate::persist::segment::SegmentWriter;
 use crate::persist::text_base::TextBaseCheck;
+use crate::server::aligned::Aligned;
 use crate::server::aof;
+use crate::server::blocks::{Blocks, Way};
 use crate::server::checkpoint;
 use crate::server::core::Core;
-use crate::server::disk::{self, Blocks, DiskError, File, Open};
+use crate::server::disk::{self, DiskError};
 use crate::server::functions;
 use crate::server::import;
 use crate::server::log;
@@ -122,13 +123,12 @@ pub async fn fill(
     Ok(())
 }
 
-async fn open(core: &Core, path: &str) -> Result<Blocks, String> {
+async fn open(core: &Core, path: &str, way: Way) -> Result<Blocks, String> {
     let full = core.database.directory.join(path);
-    let file = File::open(&full, Open::Read).await.map_err(|error: DiskError| error.to_string())?;
-    Ok(Blocks::new(file, 0))
+    Blocks::open(&full, way).await.map_err(|error| error.to_string())
 }
 
-async fn next(core: &Core, blocks: &mut Blocks, used: Vec<u8>) -> Result<Vec<u8>, String> {
+async fn next(core: &Core, blocks: &mut Blocks, used: Aligned) -> Result<Aligned, String> {
     let block = blocks.next(used).await.map_err(|error| error.to_string())?;
     core.shared.loaded.bytes.fetch_add(block.len() as u64, Ordering::Relaxed);
     Ok(block)
@@ -145,8 +145,8 @@ async fn load_base(
         check_commands(core, base).await?;
     }
     let mut fill = BaseFill::new(manifest, shard_id, base);
-    let mut blocks = open(core, &base.path).await?;
-    let mut block = Vec::new();
+    let mut blocks = open(core, &base.path, Way::Direct).await?;
+    let mut block = Aligned::default();
     loop {
         block = next(core, &mut blocks, block).await?;
         if block.is_empty() {
@@ -163,8 +163,8 @@ async fn load_base(
 /// Commands are run only once the checksum of all of them holds.
 async fn check_commands(core: &Core, base: &Base) -> Result<(), String> {
     let mut check = TextBaseCheck::default();
-    let mut blocks = open(core, &base.path).await?;
-    let mut block = Vec::new();
+    let mut blocks = open(core, &base.path, Way::Direct).await?;
+    let mut block = Aligned::default();
     loop {
         block = blocks.next(block).await.map_err(|error| error.to_string())?;
         if block.is_empty() {
@@ -181,8 +181,8 @@ async fn replay_segment(
     replay: &Replay,
 ) -> Result<(), String> {
     let (mut fill, mut seen) = (LogFill::new(replay), Seen::of(replay));
-    let mut blocks = open(core, &replay.path).await?;
-    let mut block = Vec::with_capacity(DISK_BLOCK);
+    let mut blocks = open(core, &replay.path, Way::Cached).await?;
+    let mut block = Aligned::default();
     while !fill.at_end() {
         block = next(core, &mut blocks, block).await?;
         if block.is_empty() {

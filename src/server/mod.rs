@@ -2,10 +2,12 @@
 
 pub mod across;
 pub mod advance;
+pub mod aligned;
 pub mod aof;
 pub mod ask;
 pub mod backup;
 pub mod base_file;
+pub mod blocks;
 pub mod boot;
 pub mod calls;
 pub mod checkpoint;

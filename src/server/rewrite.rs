@@ -26,6 +26,7 @@ use crate::limits::DISK_BLOCK;
 use crate::persist::names;
 use crate::persist::recovery::Replay;
 use crate::persist::segment_scan::SegmentReader;
+use crate::server::aligned::Aligned;
 use crate::server::disk::create_anew;
 
 /// How it became durable, or that it did not.
@@ -167,15 +168,15 @@ fn on_device(path: &Path, part: Range<u64>) -> io::Result<u64> {
     let direct = i32::try_from(OFlags::DIRECT.bits()).unwrap_or_default();
     let opened = OpenOptions::new().read(true).custom_flags(direct).open(path);
     let (cached, device) = (File::open(path)?, unless_unsupported(opened)?);
-    let mut memory = vec![0; DISK_BLOCK + PAGE];
-    let aligned = memory.as_ptr().align_offset(PAGE);
+    let mut block = Aligned::with_room(Vec::new(), DISK_BLOCK);
+    block.resize(DISK_BLOCK);
     let mut at = part.start - part.start % PAGE as u64;
     while at < part.end {
-        let block = memory.get_mut(aligned..aligned + DISK_BLOCK).unwrap_or_default();
-        let direct = device.as_ref().map(|device| unless_unsupported(device.read_at(block, at)));
+        let direct =
+            device.as_ref().map(|device| unless_unsupported(device.read_at(&mut block, at)));
         let got = match direct.transpose()?.flatten() {
             Some(got) => got,
-            None => cached.read_at(block, at)?,
+            None => cached.read_at(&mut block, at)?,
         };
         if got == 0 {
             break;
