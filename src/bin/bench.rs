@@ -4,10 +4,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[path = "bench/beside.rs"]
+mod beside;
 #[path = "bench/compare.rs"]
 mod compare;
 #[path = "bench/control.rs"]
 mod control;
+#[path = "bench/crowded.rs"]
+mod crowded;
 #[path = "bench/due.rs"]
 mod due;
 #[path = "bench/ends.rs"]

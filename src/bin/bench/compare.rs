@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::crowded;
 use crate::json::{Csv, Json};
 use crate::load;
 use crate::machine;
@@ -25,6 +26,8 @@ enum Part {
     Memory,
     /// SET without a pipeline under always and everysec
     Durable,
+    /// SET without a pipeline, without a log and under everysec, on a disk that others fill
+    Crowded,
     /// A start from a snapshot and from a log
     Recovery,
     /// Basalt with one shard a core, on one core and more
@@ -41,6 +44,7 @@ impl Part {
             Part::Commands => "Commands: closed loop, 50 connections, appendfsync everysec",
             Part::Memory => "Memory: bytes of each key, or element of a collection, without a log",
             Part::Durable => "Durable writes: SET without a pipeline, 50 connections",
+            Part::Crowded => "A disk that others fill: SET, an open loop of 10000 a second",
             Part::Recovery => "Starts: from the process' start to the first answer",
             Part::Scaling => "Shards: SET and GET, 16 at a time",
             Part::Whole => "Commands that answer as one: how long an element holds its core",
@@ -57,7 +61,7 @@ pub struct CompareArgs {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "commands,memory,durable,recovery,scaling,whole"
+        default_value = "commands,memory,durable,crowded,recovery,scaling,whole"
     )]
     part: Vec<Part>,
     /// Rounds, in each of which every server has its turn; figures are medians of them
@@ -76,6 +80,8 @@ pub struct CompareArgs {
     rig: RigArgs,
 }
 
+/// An open loop takes so many times as long as a closed one: its rarest waits count.
+const CROWDED_TIMES: f64 = 10.0;
 /// Keys that a start loads.
 const LOADED: f64 = 5_000_000.0;
 
@@ -206,6 +212,9 @@ pub fn compare(args: &CompareArgs) -> Result<(), String> {
             if args.part.contains(&Part::Durable) && told {
                 durable(&mut rig, server, args, &mut results)?;
             }
+            if args.part.contains(&Part::Crowded) && told {
+                crowded(&mut rig, server, args, &mut results)?;
+            }
             if args.part.contains(&Part::Recovery) && told {
                 recovery(&mut rig, server, args, &mut results)?;
             }
@@ -270,6 +279,23 @@ fn durable(
     Ok(())
 }
 
+fn crowded(
+    rig: &mut Rig,
+    server: usize,
+    args: &CompareArgs,
+    results: &mut Results,
+) -> Result<(), String> {
+    let seconds = args.seconds * CROWDED_TIMES;
+    for (policy, values) in crowded::turn(rig, server, &strings(args.keys, 64), seconds)? {
+        let names = ["p50, us", "p99, us", "p99.9, us", "p99.99, us", "max, us"];
+        let figures: Vec<(&'static str, f64)> = names.into_iter().zip(values).collect();
+        let told: Vec<String> = figures.iter().map(|(_, us)| stats::short(*us)).collect();
+        eprintln!("  {policy}, a crowded disk: {} us", told.join(", "));
+        results.add(Part::Crowded, policy, server, &figures);
+    }
+    Ok(())
+}
+
 fn recovery(
     rig: &mut Rig,
     server: usize,
@@ -312,6 +338,7 @@ fn by_type(rig: &mut Rig, server: usize, plan: &Plan, results: &mut Results) -> 
 fn scaling(rig: &mut Rig, args: &CompareArgs, results: &mut Results) -> Result<(), String> {
     let before = rig.server_cores.clone();
     let cores = rig.machine.cores;
+    let mut alone = [1.0; 2];
     let counts = (0..6).map(|power| 1_usize << power).filter(|shards| *shards <= cores);
     for shards in counts {
         let spec = args.rig.ours(u32::try_from(shards).unwrap_or(1))?;
@@ -323,12 +350,18 @@ fn scaling(rig: &mut Rig, args: &CompareArgs, results: &mut Results) -> Result<(
         let data = strings(args.keys, 64);
         load::fill(&Mix::parse("set")?, &data, running.address)
             .map_err(|why| running.explain(&why))?;
-        for command in ["set", "get"] {
+        for (command, alone) in ["set", "get"].into_iter().zip(&mut alone) {
             let closed = trial::closed(&running, command, &data, 16, args.seconds)
                 .map_err(|why| running.explain(&why))?;
             let shared = if shards == cores { ", the generator on the same cores" } else { "" };
             let what = format!("{}, shards: {shards}{shared}", command.to_uppercase());
             results.add_closed(Part::Scaling, &what, (0, "basalt"), &closed);
+            if shards == 1 {
+                *alone = closed.cpu_us;
+            }
+            // What they would do together if no generator were on their cores.
+            let times = shards as f64 * *alone / closed.cpu_us;
+            results.add(Part::Scaling, &what, 0, &[("times one shard, by CPU", times)]);
         }
     }
     rig.server_cores = before;
@@ -463,7 +496,7 @@ mod tests {
 
     #[test]
     fn options_are_kept_or_refused() {
-        assert_eq!(args(&[]).part.len(), 6);
+        assert_eq!(args(&[]).part.len(), 7);
         assert_eq!(args(&["--part", "memory,scaling"]).part, [Part::Memory, Part::Scaling]);
         assert_eq!(args(&[]).check(), Ok(()));
         assert_eq!(subject(&args(&[]).part), "compare");

@@ -6,7 +6,7 @@
 //! is `panic = "abort"`, so nothing is dropped in a panic: its hook kills the groups. For kill -9,
 //! each server has asked the kernel to be killed with its parent (`exec`).
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -74,9 +74,28 @@ pub fn exec(cores: &[usize], parent: u32, words: &[String]) -> ExitCode {
     if orphan {
         return ExitCode::from(2);
     }
-    let error = std::process::Command::new(program).args(rest).exec();
+    let error = Command::new(program).args(rest).exec();
     eprintln!("{program}: {error}");
     ExitCode::from(127)
+}
+
+/// A command that becomes these words by way of `exec`: on these cores, in a group of its own.
+pub fn guarded(
+    cores: &[usize],
+    words: impl IntoIterator<Item = String>,
+) -> Result<Command, String> {
+    use std::os::unix::process::CommandExt;
+    let own = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
+    let list: Vec<String> = cores.iter().map(usize::to_string).collect();
+    let mut command = Command::new(own);
+    command
+        .arg("exec")
+        .args(["--parent", &std::process::id().to_string()])
+        .args((!list.is_empty()).then(|| format!("--cores={}", list.join(","))))
+        .arg("--")
+        .args(words)
+        .process_group(0);
+    Ok(command)
 }
 
 /// The calling thread, and what it starts, runs on these cores only.

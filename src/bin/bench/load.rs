@@ -135,6 +135,19 @@ const FILL_CONNECTIONS: usize = 8;
 /// A fill that takes longer than this is given up.
 const FILL_MAX: Duration = Duration::from_secs(1800);
 
+/// Goes on with a load until this time since its start, in nanoseconds.
+pub fn go_on(engine: &mut Engine, until: u64) -> Result<(), String> {
+    while engine.now() < until {
+        ends::interrupted()?;
+        let next = (engine.now() + 5_000_000).min(until);
+        engine.advance(next).map_err(|broken| broken.to_string())?;
+        if let Some(error) = &engine.tally().first_error {
+            return Err(format!("under load: {error}"));
+        }
+    }
+    Ok(())
+}
+
 /// Sets every key and member that the mix asks for once; how many that was.
 pub fn fill(mix: &Mix, data: &Data, address: SocketAddr) -> Result<u64, String> {
     let mut sum = 0;

@@ -15,16 +15,36 @@ use crate::svg::{self, Axis, Chart, Span, Stroke};
 
 const MIB: f64 = 1_048_576.0;
 
-/// How a figure is had from a round.
-type Of = Box<dyn Fn(&Round) -> Option<f64>>;
-/// How a stretch of the load is had from a round.
-type Stretch = fn(&Round) -> &Judged;
+/// How a figure is had from something.
+type From<T> = Box<dyn Fn(&T) -> Option<f64>>;
+
+/// What a figure is had from.
+enum Of {
+    /// From a stretch of the load.
+    Stretch(From<Judged>),
+    /// From the snapshot itself: it stands in the column of that.
+    Snapshot(From<Round>),
+}
+
+/// A column of a table: a stretch of the load.
+struct Column {
+    name: &'static str,
+    of: fn(&Round) -> Option<&Judged>,
+    stroke: Stroke,
+}
+
+/// In the order in which they are shown; the last is the snapshot's.
+const COLUMNS: [Column; 3] = [
+    Column { name: "without", of: |round| Some(&round.without), stroke: Stroke::Dashed },
+    Column { name: "busy", of: |round| round.busy.as_ref(), stroke: Stroke::Dotted },
+    Column { name: WITH, of: |round| Some(&round.with), stroke: Stroke::Solid },
+];
+const WITH: &str = "with";
 
 /// A figure of a table: how it is called and how it is had from a round.
 struct Figure {
     name: String,
-    without: Option<Of>,
-    with: Of,
+    of: Of,
 }
 
 impl Figure {
@@ -32,44 +52,52 @@ impl Figure {
     fn is_count(&self) -> bool {
         ["requests measured", "writes among them"].contains(&self.name.as_str())
     }
+
+    fn at(&self, round: &Round, column: &Column) -> Option<f64> {
+        match &self.of {
+            Of::Stretch(of) => (column.of)(round).and_then(of),
+            Of::Snapshot(of) => of(round).filter(|_| column.name == WITH),
+        }
+    }
+
+    /// The median over the rounds.
+    fn median(&self, series: &Series, column: &Column) -> Option<f64> {
+        series.median(&|round| self.at(round, column))
+    }
 }
 
-/// A figure of a stretch of the load, with a snapshot and without.
-fn of_both(name: String, of: impl Fn(&Judged) -> Option<f64> + Clone + 'static) -> Figure {
-    let again = of.clone();
-    Figure {
-        name,
-        without: Some(Box::new(move |round| of(&round.without))),
-        with: Box::new(move |round| again(&round.with)),
-    }
+/// A figure of each stretch of the load.
+fn of_each(name: String, of: impl Fn(&Judged) -> Option<f64> + 'static) -> Figure {
+    Figure { name, of: Of::Stretch(Box::new(of)) }
 }
 
 /// A figure of the snapshot itself.
 fn of_one(name: &str, of: impl Fn(&Round) -> Option<f64> + 'static) -> Figure {
-    Figure { name: name.to_owned(), without: None, with: Box::new(of) }
+    Figure { name: name.to_owned(), of: Of::Snapshot(Box::new(of)) }
 }
 
 fn figures() -> Vec<Figure> {
     let mut all = Vec::new();
     for (i, (name, _)) in PERCENTILES.iter().enumerate() {
-        all.push(of_both(format!("{name}, us"), move |judged| judged.all.get(i).copied()));
+        all.push(of_each(format!("{name}, us"), move |judged| judged.all.get(i).copied()));
     }
     // Where there are both, each by itself.
     let mixed = |judged: &Judged| judged.reads.is_some() && judged.writes.is_some();
     for (i, (name, _)) in PERCENTILES.iter().enumerate().filter(|(i, _)| [1, 2].contains(i)) {
         let reads = move |judged: &Judged| judged.reads.as_ref()?.get(i).copied();
         let writes = move |judged: &Judged| judged.writes.as_ref()?.get(i).copied();
-        all.push(of_both(format!("{name} of reads, us"), move |judged| {
+        all.push(of_each(format!("{name} of reads, us"), move |judged| {
             reads(judged).filter(|_| mixed(judged))
         }));
-        all.push(of_both(format!("{name} of writes, us"), move |judged| {
+        all.push(of_each(format!("{name} of writes, us"), move |judged| {
             writes(judged).filter(|_| mixed(judged))
         }));
     }
-    all.push(of_both("longest stall, ms".to_owned(), |judged| Some(judged.silence_ms)));
-    all.push(of_both("requests measured".to_owned(), |judged| Some(judged.count as f64)));
-    all.push(of_both("writes among them".to_owned(), |judged| Some(judged.changes as f64)));
-    all.push(of_both("server CPU, s".to_owned(), |judged| Some(judged.cpu)));
+    all.push(of_each("longest stall, ms".to_owned(), |judged| Some(judged.silence_ms)));
+    all.push(of_each("requests measured".to_owned(), |judged| Some(judged.count as f64)));
+    all.push(of_each("writes among them".to_owned(), |judged| Some(judged.changes as f64)));
+    all.push(of_each("server CPU, s".to_owned(), |judged| Some(judged.cpu)));
+    all.push(of_each("taken by the host, ms".to_owned(), |judged| Some(judged.stolen_ms)));
     all.push(of_one("CPU beyond the load's, s", |round| Some(round.extra_cpu)));
     all.push(of_one("snapshot, s", |round| Some(round.with.seconds)));
     all.push(of_one("snapshot, MiB", |round| Some(round.bytes as f64 / MIB)));
@@ -109,9 +137,9 @@ fn page(rig: &Rig, scenario: &Scenario, all: &[Series], made: (u32, f64, &str)) 
     let rounds = stats::rounds(rounds);
     out.push_str(&format!(
         "Medians of {rounds}, in each of which the servers took turns. *Without* is the load \
-         alone, *with* the time from the order to \
-         the end of the snapshot, as INFO told it (asked each 25 \
-         ms): a longer snapshot has a longer window, so a stall of the same length weighs less in \
+         alone, *busy* the same while a loop that gives way to everything (SCHED_IDLE) keeps the \
+         servers' cores busy, which is what the machine does to any busy core; *with* is the time \
+         from the order to the end of the snapshot, as INFO told it (asked each 25 ms): a longer snapshot has a longer window, so a stall of the same length weighs less in \
          its percentiles; the maximum and the longest stall (the longest time in which somebody \
          waited and nothing was answered) do not depend on that. Memory was looked at in a run of \
          its own, since looking disturbs.\n\n"
@@ -139,32 +167,36 @@ fn extra(series: &Series) -> Option<f64> {
 }
 
 fn markdown(all: &[Series]) -> String {
+    let columns = columns(all);
     let mut out = String::from("| |");
     for series in all {
-        out.push_str(&format!(" {0} without | {0} with |", series.name));
+        columns.iter().for_each(|one| out.push_str(&format!(" {} {} |", series.name, one.name)));
     }
-    out.push_str(&format!("\n|---|{}\n", "---:|---:|".repeat(all.len())));
+    out.push_str(&format!("\n|---|{}\n", "---:|".repeat(all.len() * columns.len())));
     for figure in figures() {
-        let mut row = format!("| {} |", figure.name);
-        let mut any = false;
-        for series in all {
-            let without = figure.without.as_ref().and_then(|of| series.median(of));
-            let with = series.median(&figure.with);
-            any |= with.is_some();
-            let without = without.map(stats::short).unwrap_or_default();
-            row.push_str(&format!(" {without} | {} |", stats::short_or_none(with)));
-        }
-        if any {
-            out.push_str(&row);
-            out.push('\n');
+        let cells: Vec<_> = all
+            .iter()
+            .flat_map(|series| columns.iter().map(|column| figure.median(series, column)))
+            .collect();
+        if cells.iter().any(Option::is_some) {
+            let shown = cells.iter().map(|cell| cell.map(stats::short).unwrap_or_default());
+            let shown: Vec<String> = shown.collect();
+            out.push_str(&format!("| {} | {} |\n", figure.name, shown.join(" | ")));
         }
     }
     out.push_str("| extra memory, MiB |");
     for series in all {
-        out.push_str(&format!(" | {} |", stats::short_or_none(extra(series))));
+        out.push_str(&" |".repeat(columns.len() - 1));
+        out.push_str(&format!(" {} |", stats::short_or_none(extra(series))));
     }
     out.push_str("\n\n");
     out
+}
+
+/// The columns in which there is something.
+fn columns(all: &[Series]) -> Vec<&'static Column> {
+    let rounds = || all.iter().flat_map(|series| &series.rounds);
+    COLUMNS.iter().filter(|column| rounds().any(|round| (column.of)(round).is_some())).collect()
 }
 
 /// Where a peer is better than ours by more than a hundredth: said, not left to be found.
@@ -174,19 +206,18 @@ fn ahead(all: &[Series]) -> String {
     for peer in peers {
         let mut points = Vec::new();
         for figure in figures().iter().filter(|figure| !figure.is_count()) {
-            let mut compare = |when: &str, of: &dyn Fn(&Round) -> Option<f64>| {
-                let (Some(a), Some(b)) = (ours.median(of), peer.median(of)) else { return };
-                if b < a * 0.99 {
+            for column in columns(all) {
+                let (a, b) = (figure.median(ours, column), figure.median(peer, column));
+                if let (Some(a), Some(b)) = (a, b)
+                    && b < a * 0.99
+                {
+                    let when = match figure.of {
+                        Of::Stretch(_) => format!(" {}", column.name),
+                        Of::Snapshot(_) => String::new(),
+                    };
                     let (a, b) = (stats::short(a), stats::short(b));
                     points.push(format!("{}{when} {b} against {a}", figure.name));
                 }
-            };
-            match &figure.without {
-                Some(of) => {
-                    compare(" without", of);
-                    compare(" with", &figure.with);
-                }
-                None => compare("", &figure.with),
             }
         }
         if let (Some(a), Some(b)) = (extra(ours), extra(peer))
@@ -235,10 +266,9 @@ fn table(all: &[Series]) -> Csv {
                 }
             };
             for figure in &figures {
-                if let Some(without) = &figure.without {
-                    row("without", &figure.name, without(round));
+                for column in &COLUMNS {
+                    row(column.name, &figure.name, figure.at(round, column));
                 }
-                row("with", &figure.name, (figure.with)(round));
             }
             row("all", "generator late p99, us", Some(round.own.late_p99 as f64));
             row("all", "generator busy", Some(round.own.busy));
@@ -279,10 +309,12 @@ fn json(rig: &Rig, scenario: &Scenario, all: &[Series]) -> Json {
         let one = |round: &Round| {
             let mut pairs = Vec::new();
             for figure in &figures {
-                if let Some(without) = &figure.without {
-                    pairs.push(value(&format!("{} without", figure.name), without(round)));
+                for column in &COLUMNS {
+                    let name = format!("{} {}", figure.name, column.name);
+                    if let Some(figure) = figure.at(round, column) {
+                        pairs.push(value(&name, Some(figure)));
+                    }
                 }
-                pairs.push(value(&format!("{} with", figure.name), (figure.with)(round)));
             }
             Json::Object(pairs)
         };
@@ -378,23 +410,19 @@ fn memory(scenario: &Scenario, all: &[Series]) -> Chart {
 fn distribution(scenario: &Scenario, all: &[Series]) -> Chart {
     let mut series = Vec::new();
     let (mut lowest, mut highest) = (1e9_f64, 1.0_f64);
-    let stretches: [(&str, Stroke, Stretch); 2] = [
-        ("without", Stroke::Dashed, |round| &round.without),
-        ("with", Stroke::Solid, |round| &round.with),
-    ];
     for (color, server) in all.iter().enumerate() {
-        for (what, stroke, stretch) in stretches {
+        for column in columns(all) {
             let mut sum = histogram();
-            for round in &server.rounds {
-                sum.add(&stretch(round).latencies).expect("the same bounds");
+            for judged in server.rounds.iter().filter_map(column.of) {
+                sum.add(&judged.latencies).expect("the same bounds");
             }
             let points = tail(&sum);
             lowest = points.iter().fold(lowest, |low, (_, y)| low.min(*y));
             highest = points.iter().fold(highest, |high, (_, y)| high.max(*y));
             series.push(svg::Series {
-                name: format!("{} {what}", server.name),
+                name: format!("{} {}", server.name, column.name),
                 color,
-                stroke,
+                stroke: column.stroke,
                 points,
             });
         }
@@ -433,6 +461,7 @@ mod tests {
             changes: 1,
             silence_ms: 1.0,
             cpu: 1.0,
+            stolen_ms: 0.0,
             seconds: 2.0,
         }
     }
@@ -440,6 +469,7 @@ mod tests {
     fn series(name: &str, max: f64) -> Series {
         let own = Own { busy: 0.1, late_p99: 5, late_max: 9, latency_p99: 60 };
         let round = Round {
+            busy: Some(judged(110.0)),
             without: judged(100.0),
             with: judged(max),
             trigger: 100_000_000,
@@ -451,7 +481,14 @@ mod tests {
             load: Some(0.3),
             own,
             slots: vec![Slot { max_us: 80, count: 3, late_us: 1 }; 30],
-            samples: vec![Sample { at: 5, cpu: 0.0, written: 0, resident: 1, pss: Some(9 << 20) }],
+            samples: vec![Sample {
+                at: 5,
+                cpu: 0.0,
+                written: 0,
+                stolen: 0.0,
+                resident: 1,
+                pss: Some(9 << 20),
+            }],
         };
         Series { name: name.to_owned(), rounds: vec![round.clone()], memory: Some(round) }
     }
@@ -460,9 +497,9 @@ mod tests {
     fn the_table_names_both_and_says_who_is_ahead() {
         let all = [series("basalt", 500.0), series("redis", 400.0)];
         let text = markdown(&all);
-        assert!(text.contains("| max, us | 100 | 500 | 100 | 400 |"), "{text}");
-        assert!(text.contains("| start on it, s |  | 0.30 |  | 0.30 |"), "{text}");
-        assert!(text.contains("| extra memory, MiB | | 5.00 | | 5.00 |"), "{text}");
+        assert!(text.contains("| max, us | 100 | 110 | 500 | 100 | 110 | 400 |"), "{text}");
+        assert!(text.contains("| start on it, s |  |  | 0.30 |  |  | 0.30 |"), "{text}");
+        assert!(text.contains("| extra memory, MiB | | | 5.00 | | | 5.00 |"), "{text}");
         // There are no reads here, so there is no row of them.
         assert!(!text.contains("of reads"), "{text}");
         let told = ahead(&all);
@@ -477,7 +514,7 @@ mod tests {
             assert_eq!((chart.series.len(), chart.spans.len()), (2, 2));
             assert!(chart.series.iter().all(|series| !series.points.is_empty()));
         }
-        assert_eq!(distribution(&scenario, &all).series.len(), 4);
+        assert_eq!(distribution(&scenario, &all).series.len(), 6);
         assert_eq!(timeline(&all).text().lines().count(), 61);
         assert!(table(&all).text().contains("redis,1,with,\"max, us\",400.000"));
     }

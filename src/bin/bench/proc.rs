@@ -36,6 +36,16 @@ pub fn parse_written(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
 }
 
+/// Reads /proc/stat: clock ticks in which these processors had work and the host of this virtual
+/// machine ran something else.
+pub fn parse_stolen(text: &str, cores: &[usize]) -> u64 {
+    let of = |core: &usize| {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("cpu{core} ")));
+        line?.split_whitespace().nth(7)?.parse::<u64>().ok()
+    };
+    cores.iter().filter_map(of).sum()
+}
+
 /// Reads /proc/PID/task/TID/children.
 pub fn parse_children(text: &str) -> Vec<u32> {
     text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
@@ -87,6 +97,12 @@ pub fn cpu_seconds(root: u32) -> f64 {
     ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
+/// Seconds that the host has taken from these processors.
+pub fn stolen_seconds(cores: &[usize]) -> f64 {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    parse_stolen(&text, cores) as f64 / rustix::param::clock_ticks_per_second() as f64
+}
+
 /// Bytes that the tree has had written to devices.
 pub fn written(root: u32) -> u64 {
     let read = |pid| fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
@@ -118,6 +134,9 @@ mod tests {
         assert_eq!(parse_pss(""), None);
         let io = "rchar: 1\nwchar: 2\nread_bytes: 3\nwrite_bytes: 4096\n";
         assert_eq!(parse_written(io), Some(4096));
+        let machine = "cpu  9 9 9\ncpu0 1 2 3 4 5 6 7 80 0 0\ncpu1 1 2 3 4 5 6 7 9 0 0\nintr 5\n";
+        assert_eq!(parse_stolen(machine, &[1]), 9);
+        assert_eq!(parse_stolen(machine, &[0, 1, 2]), 89);
         assert_eq!(parse_children("12 13 \n"), [12, 13]);
         assert_eq!(parse_cores("0,2-3"), Ok(vec![0, 2, 3]));
         for bad in ["", "a", "3-2", "0,", "99999"] {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::beside::{self, Beside};
 use crate::control::{self, Answer, Control};
 use crate::engine::{Broken, Engine};
 use crate::recorder::{Phase, Slot};
@@ -20,7 +21,7 @@ use crate::{ends, load, stats};
 pub struct Times {
     /// Under load before anything is measured, in seconds.
     pub warm: f64,
-    /// Under load without a snapshot.
+    /// Under load without a snapshot, and as long with the servers' cores kept busy.
     pub without: f64,
     /// Under load after the snapshot, for the picture.
     pub after: f64,
@@ -49,6 +50,8 @@ pub struct Judged {
     pub silence_ms: f64,
     /// CPU of the server's processes, in seconds.
     pub cpu: f64,
+    /// What the host of a virtual machine has taken from the servers' cores, in milliseconds.
+    pub stolen_ms: f64,
     /// How long the stretch was, in seconds.
     pub seconds: f64,
 }
@@ -56,6 +59,9 @@ pub struct Judged {
 /// What came of a round.
 #[derive(Clone, Debug)]
 pub struct Round {
+    /// The control: no snapshot, but cores that are busy (beside.rs). Nothing where that is not
+    /// possible.
+    pub busy: Option<Judged>,
     /// Before the snapshot.
     pub without: Judged,
     /// From the order to the end of the snapshot.
@@ -102,8 +108,9 @@ pub fn round(
     let load = scenario.load(rig.wait)?;
     let done = load::fill(&load.mix, &load.data, running.address).and_then(|_| {
         let engine = load.start(running.address).map_err(|broken| broken.to_string())?;
-        let sampler = Sampler::start(running.pid(), look, engine.begin())?;
-        let mut drive = Drive { engine, sampler, control: &mut control, scenario };
+        let cores = rig.server_cores.clone();
+        let sampler = Sampler::start(running.pid(), &cores, look, engine.begin())?;
+        let mut drive = Drive { engine, sampler, control: &mut control, scenario, cores };
         let marks = drive.go(times)?;
         drive.finish(marks, &dir)
     });
@@ -149,6 +156,7 @@ fn size(control: &mut Control, scenario: &Scenario) -> Result<String, String> {
 /// Moments of a round, in nanoseconds since the start of the load.
 #[derive(Clone, Copy, Debug)]
 struct Marks {
+    busy: u64,
     measured: u64,
     trigger: u64,
     end: u64,
@@ -160,13 +168,20 @@ struct Drive<'a> {
     sampler: Sampler,
     control: &'a mut Control,
     scenario: &'a Scenario,
+    cores: Vec<usize>,
 }
 
 impl Drive<'_> {
     fn go(&mut self, times: &Times) -> Result<Marks, String> {
         let nanos = |seconds: f64| (seconds * 1e9) as u64;
-        let measured = nanos(times.warm);
-        self.until(measured, "warming up")?;
+        let busy = nanos(times.warm);
+        self.until(busy, "warming up")?;
+        self.engine.recorder().begin_phase(busy);
+        if beside::has_control(&self.cores) {
+            let _busy = Beside::busy(&self.cores)?;
+            self.until(busy + nanos(times.without), "on a busy core")?;
+        }
+        let measured = self.engine.now();
         self.engine.recorder().begin_phase(measured);
         let trigger = measured + nanos(times.without);
         self.until(trigger.saturating_sub(HOLD_NANOS).max(measured), "without a snapshot")?;
@@ -178,7 +193,7 @@ impl Drive<'_> {
         let end = self.saved(trigger, nanos(times.snapshot_max))?;
         self.engine.recorder().begin_phase(end);
         self.until(end + nanos(times.after), "after the snapshot")?;
-        Ok(Marks { measured, trigger, end })
+        Ok(Marks { busy, measured, trigger, end })
     }
 
     /// Goes on with the load until the snapshot is done; when that was.
@@ -260,20 +275,24 @@ impl Drive<'_> {
         let samples = self.sampler.finish();
         let tally = self.engine.tally().clone();
         let recorder = self.engine.recorder();
-        let [_, without, with, _] = recorder.phases() else {
-            return Err("a round has four phases".to_owned());
+        let [_, busy, without, with, _] = recorder.phases() else {
+            return Err("a round has five phases".to_owned());
         };
-        let cpu = |from, to| sample::growth(&samples, from, to, |sample| sample.cpu);
-        let judge = |phase: &Phase, from: u64, to: u64| {
-            Judged::of(phase, cpu(from, to), (to - from) as f64 / 1e9)
+        let grown = |from, to, counter| sample::growth(&samples, from, to, counter);
+        let judge = |phase: &Phase, from: u64, to: u64| Judged {
+            cpu: grown(from, to, |sample| sample.cpu),
+            stolen_ms: grown(from, to, |sample| sample.stolen) * 1e3,
+            seconds: (to - from) as f64 / 1e9,
+            ..Judged::of(phase)
         };
+        let busy = judge(busy, marks.busy, marks.measured);
         let without = judge(without, marks.measured, marks.trigger);
         let with = judge(with, marks.trigger, marks.end);
         let rate = without.cpu / without.seconds.max(1e-9);
         let own = Own::of(&tally, recorder.late(), &without.latencies, now);
         Ok(Round {
             extra_cpu: (with.cpu - rate * with.seconds).max(0.0),
-            written: sample::growth(&samples, marks.trigger, marks.end, |one| one.written as f64),
+            written: grown(marks.trigger, marks.end, |one| one.written as f64),
             extra_memory: sample::extra_memory(&samples, marks.trigger, marks.end),
             bytes: server::snapshot_bytes(dir),
             load: None,
@@ -282,6 +301,7 @@ impl Drive<'_> {
             own,
             slots: recorder.slots().to_vec(),
             samples,
+            busy: Some(busy).filter(|busy| busy.count > 0),
             without,
             with,
         })
@@ -289,7 +309,8 @@ impl Drive<'_> {
 }
 
 impl Judged {
-    fn of(phase: &Phase, cpu: f64, seconds: f64) -> Judged {
+    /// What the recorder knows of it; the rest is for the samples to say.
+    fn of(phase: &Phase) -> Judged {
         let latencies = phase.all();
         let some = |one: &Histogram<u64>| (!one.is_empty()).then(|| stats::percentiles(one));
         Judged {
@@ -300,8 +321,9 @@ impl Judged {
             changes: phase.writes.len(),
             silence_ms: phase.silence as f64 / 1e6,
             latencies,
-            cpu,
-            seconds,
+            cpu: 0.0,
+            stolen_ms: 0.0,
+            seconds: 0.0,
         }
     }
 }
@@ -333,7 +355,7 @@ mod tests {
         let mut recorder = crate::recorder::Recorder::new();
         recorder.issued(1_000_000, 1_000_000);
         recorder.answered(3_000_000, 1_000_000, crate::recorder::Class::Write);
-        let judged = Judged::of(&recorder.phases()[0], 0.5, 2.0);
+        let judged = Judged::of(&recorder.phases()[0]);
         assert_eq!((judged.count, judged.changes, judged.reads), (1, 1, None));
         assert_eq!(judged.silence_ms, 2.0);
         assert_eq!(judged.writes, Some(judged.all));

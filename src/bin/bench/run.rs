@@ -128,7 +128,8 @@ pub fn run(args: &RunArgs) -> Result<(), String> {
     let pid = control::field(&info, "process_id").and_then(|pid| pid.parse().ok());
     let pid = pid.filter(|_| is_here(address.ip()));
     let mut engine = load.start(address).map_err(|broken| broken.to_string())?;
-    let sampler = pid.map(|pid| Sampler::start(pid, Look::Counters, engine.begin())).transpose()?;
+    let sampler =
+        pid.map(|pid| Sampler::start(pid, &[], Look::Counters, engine.begin())).transpose()?;
     let until = (args.seconds * 1e9) as u64;
     let ended = go(&mut engine, until, load.requests_max)?;
     let samples = sampler.map(Sampler::finish).unwrap_or_default();

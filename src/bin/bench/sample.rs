@@ -32,6 +32,8 @@ pub struct Sample {
     pub cpu: f64,
     /// Bytes that the tree has had written to devices so far.
     pub written: u64,
+    /// Seconds that the host has taken from the servers' processors so far.
+    pub stolen: f64,
     /// Resident bytes of the server's own process.
     pub resident: u64,
     /// Proportional bytes of the whole tree, when it was read.
@@ -60,17 +62,22 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Watches a process and its children. `begin` is what times are counted from.
-    pub fn start(root: u32, look: Look, begin: Instant) -> Result<Sampler, String> {
+    /// Watches a process and its children, and their cores. `begin` is what times are counted from.
+    pub fn start(
+        root: u32,
+        cores: &[usize],
+        look: Look,
+        begin: Instant,
+    ) -> Result<Sampler, String> {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             hold: AtomicBool::new(false),
             samples: Mutex::new(Vec::new()),
         });
-        let own = Arc::clone(&shared);
+        let (own, cores) = (Arc::clone(&shared), cores.to_vec());
         let thread = std::thread::Builder::new()
             .name("sampler".to_owned())
-            .spawn(move || watch(root, look, begin, &own))
+            .spawn(move || watch(root, &cores, look, begin, &own))
             .map_err(|error| format!("no thread for the sampler: {error}"))?;
         Ok(Sampler { shared, thread: Some(thread) })
     }
@@ -106,7 +113,7 @@ impl Drop for Sampler {
     }
 }
 
-fn watch(root: u32, look: Look, begin: Instant, shared: &Shared) {
+fn watch(root: u32, cores: &[usize], look: Look, begin: Instant, shared: &Shared) {
     let mut next_pss = begin;
     while !shared.stop.load(Ordering::Relaxed) {
         let now = Instant::now();
@@ -119,6 +126,7 @@ fn watch(root: u32, look: Look, begin: Instant, shared: &Shared) {
             at: u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX),
             cpu: proc::cpu_seconds(root),
             written: proc::written(root),
+            stolen: proc::stolen_seconds(cores),
             resident: proc::resident(root),
             pss,
         };
@@ -153,7 +161,7 @@ mod tests {
     use super::*;
 
     fn sample(at: u64, cpu: f64, pss: Option<u64>) -> Sample {
-        Sample { at, cpu, written: 0, resident: 1, pss }
+        Sample { at, cpu, written: 0, stolen: 0.0, resident: 1, pss }
     }
 
     #[test]
@@ -174,7 +182,7 @@ mod tests {
 
     #[test]
     fn this_process_is_watched() {
-        let sampler = Sampler::start(std::process::id(), Look::Memory, Instant::now());
+        let sampler = Sampler::start(std::process::id(), &[0], Look::Memory, Instant::now());
         std::thread::sleep(Duration::from_millis(150));
         let samples = sampler.expect("a thread").finish();
         assert!(samples.len() >= 2 && samples[0].pss > Some(100_000), "{samples:?}");

@@ -2,9 +2,8 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::control::{Answer, Control};
@@ -125,17 +124,10 @@ impl Running {
         spec.program()?;
         let log = dir.with_extension("log");
         let out = File::create(&log).map_err(failed)?;
-        let list: Vec<String> = cores.iter().map(usize::to_string).collect();
-        let child = Command::new(std::env::current_exe().map_err(failed)?)
-            .arg("exec")
-            .args(["--parent", &std::process::id().to_string()])
-            .args((!list.is_empty()).then(|| format!("--cores={}", list.join(","))))
-            .arg("--")
-            .args(spec.command(port, dir, options))
+        let child = ends::guarded(cores, spec.command(port, dir, options))?
             .stdin(Stdio::null())
             .stderr(out.try_clone().map_err(failed)?)
             .stdout(out)
-            .process_group(0)
             .spawn()
             .map_err(failed)?;
         ends::guard(child.id().cast_signed());

@@ -20,7 +20,7 @@ pub struct SnapshotArgs {
     /// Rounds, in each of which every server has its turn; figures are medians of them
     #[arg(long, default_value_t = 5)]
     rounds: u32,
-    /// Under load without a snapshot, in seconds
+    /// Under load without a snapshot, in seconds; and as long with the servers' cores kept busy
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
     /// Under load before anything is measured

@@ -9,17 +9,17 @@ use clap::Args;
 
 use crate::control::{self, Answer, Control};
 use crate::due::Spacing;
-use crate::engine::{Broken, Engine, Wait};
+use crate::engine::{Engine, Wait};
 use crate::giant::{self, Action, Giant, Place, Until};
 use crate::load::{self, Load};
 use crate::mix::Mix;
-use crate::rig::{Rig, RigArgs};
+use crate::rig::{ANSWER_MAX, Rig, RigArgs};
 use crate::round::succeeded;
 use crate::run::check_seconds;
 use crate::server::Running;
 use crate::trial::{VOLATILE, strings};
 use crate::waits::{self, Results};
-use crate::{ends, machine, stats};
+use crate::{machine, stats};
 
 /// What is looked at.
 #[derive(Args, Clone, Debug)]
@@ -128,6 +128,8 @@ pub struct Seen {
     pub done: Option<f64>,
     /// The longest slice that the server tells, in microseconds.
     pub slice: Option<f64>,
+    /// The longest of the writes to the key meanwhile, by the server's clock, in microseconds.
+    pub write: Option<f64>,
     /// How late the generator itself was at most, in milliseconds.
     pub late: f64,
     /// Writes to the key meanwhile.
@@ -237,12 +239,16 @@ impl Bench<'_> {
     fn measure(&mut self, action: Action, running: &Running) -> Result<Seen, String> {
         let mut engine = self.load.start(running.address).map_err(|broken| broken.to_string())?;
         let control = 1e9 * self.args.seconds;
-        go(&mut engine, (control / 10.0) as u64)?;
+        load::go_on(&mut engine, (control / 10.0) as u64)?;
         let begin = engine.now();
         engine.recorder().begin_phase(begin);
         let acted = match action {
             Action::Nothing => Acted::default(),
             Action::Snapshot => {
+                // From here on the longest of each command is known.
+                let all = ["CONFIG", "SET", "latency-tracking-info-percentiles", "100"];
+                self.control.text(&all, ANSWER_MAX)?;
+                self.control.text(&["CONFIG", "RESETSTAT"], ANSWER_MAX)?;
                 let writer = Writer {
                     control: Control::open(running.address)?,
                     giant: self.giant,
@@ -253,7 +259,14 @@ impl Bench<'_> {
             }
             _ => self.act(action, &mut engine, None)?,
         };
-        go(&mut engine, end(control as u64, begin, acted.done))?;
+        load::go_on(&mut engine, end(control as u64, begin, acted.done))?;
+        let write = match action {
+            Action::Snapshot => {
+                let info = self.control.text(&["INFO", "latencystats"], ANSWER_MAX)?;
+                longest(&info, self.giant)
+            }
+            _ => None,
+        };
         let patience = engine.now() + DRAIN;
         let missing = engine.drain(patience).map_err(|broken| broken.to_string())?;
         if missing > 0 {
@@ -267,6 +280,7 @@ impl Bench<'_> {
             answered: since(acted.answered),
             done: since(acted.done),
             slice: acted.slice,
+            write,
             late: engine.recorder().late().max() as f64 / 1e3,
             writes: acted.writes.map(|writes| writes as f64),
         })
@@ -291,7 +305,7 @@ impl Bench<'_> {
         let step = if writer.is_some() { STEP_WRITING } else { STEP };
         loop {
             let next = engine.now() + step;
-            go(engine, next)?;
+            load::go_on(engine, next)?;
             if let Some(writer) = &mut writer {
                 writer.go()?;
             }
@@ -348,19 +362,6 @@ impl Writer {
     }
 }
 
-/// Goes on with the load until this time since its start.
-fn go(engine: &mut Engine, until: u64) -> Result<(), String> {
-    while engine.now() < until {
-        ends::interrupted()?;
-        let next = (engine.now() + 5_000_000).min(until);
-        engine.advance(next).map_err(|broken: Broken| broken.to_string())?;
-        if let Some(error) = &engine.tally().first_error {
-            return Err(format!("under load: {error}"));
-        }
-    }
-    Ok(())
-}
-
 /// Where the window ends: nothing is watched for `control`; something for at least a third of it,
 /// and for a sixth when it is done.
 fn end(control: u64, begin: u64, done: Option<u64>) -> u64 {
@@ -376,6 +377,15 @@ fn effective(words: &[&str], answer: &str) -> Result<(), String> {
         "0" => Err(format!("{}: nothing was there", words.join(" "))),
         _ => Ok(()),
     }
+}
+
+/// The longest of the writes to a value, where the server tells it.
+fn longest(info: &str, giant: Giant) -> Option<f64> {
+    let of = |command: &str| {
+        let name = format!("latency_percentiles_usec_{}", command.to_lowercase());
+        control::field(info, &name)?.strip_prefix("p100=")?.parse().ok()
+    };
+    giant.writes().split(" and ").filter_map(of).reduce(f64::max)
 }
 
 /// The longest slice of a snapshot, where the server tells it.
@@ -421,5 +431,9 @@ mod tests {
         assert!(effective(&["DEL", "k"], "0").is_err());
         assert_eq!(slice("a:1\r\nsnapshot_longest_slice_usec:52\r\n"), Some(52.0));
         assert_eq!(slice("a:1\r\n"), None);
+        let info = "latency_percentiles_usec_sadd:p100=4.015\r\n\
+                    latency_percentiles_usec_srem:p100=9.023\r\n";
+        assert_eq!(longest(info, Giant::Set), Some(9.023));
+        assert_eq!(longest(info, Giant::Hash), None);
     }
 }

@@ -94,6 +94,19 @@ pub enum Stroke {
     Solid,
     /// A dashed line.
     Dashed,
+    /// A dotted line.
+    Dotted,
+}
+
+impl Stroke {
+    /// Its class in the style sheet, behind that of all lines.
+    fn class(self) -> &'static str {
+        match self {
+            Stroke::Solid => "",
+            Stroke::Dashed => " dash",
+            Stroke::Dotted => " dots",
+        }
+    }
 }
 
 /// One line.
@@ -153,6 +166,7 @@ const STYLE: &str = "\
 .paper{fill:#fff}.ink{fill:#222}.grid{stroke:#ccc;stroke-width:1}.axis{stroke:#666;fill:none}\
 text{font:13px sans-serif}.title{font-size:16px;font-weight:bold}\
 .line{fill:none;stroke-width:1.6;stroke-linejoin:round}.dash{stroke-dasharray:5 4}\
+.dots{stroke-dasharray:1.5 3}\
 @media(prefers-color-scheme:dark){.paper{fill:#16181c}.ink{fill:#ddd}.grid{stroke:#3a3d42}\
 .axis{stroke:#999}}";
 
@@ -205,10 +219,10 @@ pub fn render(chart: &Chart) -> String {
             .into_iter()
             .map(|(a, b)| format!("{:.1},{:.1}", x(a), y(b)))
             .collect();
-        let dash = if series.stroke == Stroke::Dashed { " dash" } else { "" };
+        let class = series.stroke.class();
         let _ = writeln!(
             out,
-            "<polyline class=\"line{dash}\" stroke=\"{}\" points=\"{}\"/>",
+            "<polyline class=\"line{class}\" stroke=\"{}\" points=\"{}\"/>",
             color(series.color),
             points.join(" ")
         );
@@ -296,10 +310,10 @@ fn open(title: &str, height: f64) -> String {
 fn legend(out: &mut String, series: &[Series]) {
     let mut at = LEFT;
     for series in series {
-        let dash = if series.stroke == Stroke::Dashed { " dash" } else { "" };
+        let class = series.stroke.class();
         let _ = writeln!(
             out,
-            "<path class=\"line{dash}\" stroke=\"{}\" d=\"M{at:.1} 41h26\"/>",
+            "<path class=\"line{class}\" stroke=\"{}\" d=\"M{at:.1} 41h26\"/>",
             color(series.color)
         );
         text(out, (at + 32.0, 45.0), "start", &series.name);

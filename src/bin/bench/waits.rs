@@ -32,6 +32,7 @@ const FIGURES: &[(&str, Option<&str>, Of)] = &[
     ("answered in, ms", Some("answered"), |seen| seen.answered),
     ("done in, ms", Some("done"), |seen| seen.done),
     ("longest slice, us", None, |seen| seen.slice),
+    ("longest write to the key, us", None, |seen| seen.write),
     ("generator late at most, ms", None, |seen| Some(seen.late)),
     ("writes to the key meanwhile", None, |seen| seen.writes),
 ];
@@ -139,13 +140,20 @@ fn table(giant: Giant, names: &[&str], results: &Results) -> String {
     }
     out.push('\n');
     for (server, name) in names.iter().enumerate() {
-        let slices = results.values(giant, Action::Snapshot, server, |seen| seen.slice);
         let writes = results.values(giant, Action::Snapshot, server, |seen| seen.writes);
         if let Some(writes) = stats::median(&writes) {
             out.push_str(&format!("- {name}: {writes:.0} writes to the key in the snapshot"));
-            let longest = slices.iter().copied().reduce(f64::max);
-            let slice = longest.map(|us| format!("; its longest slice by INFO: {us:.0} us"));
-            out.push_str(&format!("{}\n", slice.unwrap_or_default()));
+            let most = |of: Of| {
+                let values = results.values(giant, Action::Snapshot, server, of);
+                values.into_iter().reduce(f64::max)
+            };
+            if let Some(us) = most(|seen| seen.write) {
+                out.push_str(&format!(", the longest of which took {us:.0} us by its clock"));
+            }
+            if let Some(us) = most(|seen| seen.slice) {
+                out.push_str(&format!("; its longest slice {us:.0} us of processor time"));
+            }
+            out.push('\n');
         }
     }
     out.push('\n');
