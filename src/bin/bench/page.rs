@@ -139,7 +139,8 @@ fn page(rig: &Rig, scenario: &Scenario, all: &[Series], made: (u32, f64, &str)) 
         "Medians of {rounds}, in each of which the servers took turns. *Without* is the load \
          alone, *busy* the same while a loop that gives way to everything (SCHED_IDLE) keeps the \
          servers' cores busy, which is what the machine does to any busy core; *with* is the time \
-         from the order to the end of the snapshot, as INFO told it (asked each 25 ms): a longer snapshot has a longer window, so a stall of the same length weighs less in \
+         from the order to the end of the snapshot, as INFO told it (asked each 25 ms): a longer \
+         snapshot has a longer window, so a stall of the same length weighs less in \
          its percentiles; the maximum and the longest stall (the longest time in which somebody \
          waited and nothing was answered) do not depend on that. Memory was looked at in a run of \
          its own, since looking disturbs.\n\n"
