@@ -130,6 +130,8 @@ pub struct Seen {
     pub slice: Option<f64>,
     /// The longest of the writes to the key meanwhile, by the server's clock, in microseconds.
     pub write: Option<f64>,
+    /// The 99.9th percentile of the same.
+    pub write_p999: Option<f64>,
     /// How late the generator itself was at most, in milliseconds.
     pub late: f64,
     /// Writes to the key meanwhile.
@@ -245,10 +247,11 @@ impl Bench<'_> {
         let acted = match action {
             Action::Nothing => Acted::default(),
             Action::Snapshot => {
-                // From here on the longest of each command is known.
-                let all = ["CONFIG", "SET", "latency-tracking-info-percentiles", "100"];
-                self.control.text(&all, ANSWER_MAX)?;
-                self.control.text(&["CONFIG", "RESETSTAT"], ANSWER_MAX)?;
+                // From here on the longest of each command is known, to servers that keep such a
+                // thing: others refuse, and tell nothing.
+                let which = ["CONFIG", "SET", "latency-tracking-info-percentiles", "99.9 100"];
+                self.control.ask(&which, ANSWER_MAX)?;
+                self.control.ask(&["CONFIG", "RESETSTAT"], ANSWER_MAX)?;
                 let writer = Writer {
                     control: Control::open(running.address)?,
                     giant: self.giant,
@@ -260,11 +263,9 @@ impl Bench<'_> {
             _ => self.act(action, &mut engine, None)?,
         };
         load::go_on(&mut engine, end(control as u64, begin, acted.done))?;
-        let write = match action {
-            Action::Snapshot => {
-                let info = self.control.text(&["INFO", "latencystats"], ANSWER_MAX)?;
-                longest(&info, self.giant)
-            }
+        let info = self.control.ask(&["INFO", "latencystats"], ANSWER_MAX)?;
+        let write = |name| match &info {
+            Answer::Text(info) if action == Action::Snapshot => writes(info, self.giant, name),
             _ => None,
         };
         let patience = engine.now() + DRAIN;
@@ -280,7 +281,8 @@ impl Bench<'_> {
             answered: since(acted.answered),
             done: since(acted.done),
             slice: acted.slice,
-            write,
+            write: write("p100"),
+            write_p999: write("p99.9"),
             late: engine.recorder().late().max() as f64 / 1e3,
             writes: acted.writes.map(|writes| writes as f64),
         })
@@ -379,11 +381,13 @@ fn effective(words: &[&str], answer: &str) -> Result<(), String> {
     }
 }
 
-/// The longest of the writes to a value, where the server tells it.
-fn longest(info: &str, giant: Giant) -> Option<f64> {
+/// A percentile of the writes to a value, in microseconds, where the server tells it; the longer
+/// one where there are two commands.
+fn writes(info: &str, giant: Giant, percentile: &str) -> Option<f64> {
     let of = |command: &str| {
         let name = format!("latency_percentiles_usec_{}", command.to_lowercase());
-        control::field(info, &name)?.strip_prefix("p100=")?.parse().ok()
+        let mut all = control::field(info, &name)?.split(',');
+        all.find_map(|one| one.strip_prefix(percentile)?.strip_prefix('=')?.parse().ok())
     };
     giant.writes().split(" and ").filter_map(of).reduce(f64::max)
 }
@@ -431,9 +435,10 @@ mod tests {
         assert!(effective(&["DEL", "k"], "0").is_err());
         assert_eq!(slice("a:1\r\nsnapshot_longest_slice_usec:52\r\n"), Some(52.0));
         assert_eq!(slice("a:1\r\n"), None);
-        let info = "latency_percentiles_usec_sadd:p100=4.015\r\n\
-                    latency_percentiles_usec_srem:p100=9.023\r\n";
-        assert_eq!(longest(info, Giant::Set), Some(9.023));
-        assert_eq!(longest(info, Giant::Hash), None);
+        let info = "latency_percentiles_usec_sadd:p99.9=3.007,p100=4.015\r\n\
+                    latency_percentiles_usec_srem:p99.9=2.007,p100=9.023\r\n";
+        assert_eq!(writes(info, Giant::Set, "p100"), Some(9.023));
+        assert_eq!(writes(info, Giant::Set, "p99.9"), Some(3.007));
+        assert_eq!(writes(info, Giant::Hash, "p100"), None);
     }
 }

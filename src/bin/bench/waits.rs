@@ -33,6 +33,7 @@ const FIGURES: &[(&str, Option<&str>, Of)] = &[
     ("done in, ms", Some("done"), |seen| seen.done),
     ("longest slice, us", None, |seen| seen.slice),
     ("longest write to the key, us", None, |seen| seen.write),
+    ("p99.9 of the writes to the key, us", None, |seen| seen.write_p999),
     ("generator late at most, ms", None, |seen| Some(seen.late)),
     ("writes to the key meanwhile", None, |seen| seen.writes),
 ];
@@ -148,7 +149,8 @@ fn table(giant: Giant, names: &[&str], results: &Results) -> String {
                 values.into_iter().reduce(f64::max)
             };
             if let Some(us) = most(|seen| seen.write) {
-                out.push_str(&format!(", the longest of which took {us:.0} us by its clock"));
+                let p999 = stats::short_or_none(most(|seen| seen.write_p999));
+                out.push_str(&format!(", by its clock {p999} us at p99.9 and {us:.0} at most"));
             }
             if let Some(us) = most(|seen| seen.slice) {
                 out.push_str(&format!("; its longest slice {us:.0} us of processor time"));
