@@ -148,6 +148,15 @@ pub fn go_on(engine: &mut Engine, until: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// Waits for the answers to all that was due, for so many seconds.
+pub fn drained(engine: &mut Engine, seconds: u64) -> Result<(), String> {
+    let until = engine.now() + seconds * 1_000_000_000;
+    match engine.drain(until).map_err(|broken| broken.to_string())? {
+        0 => Ok(()),
+        missing => Err(format!("{missing} requests were not answered in {seconds} s")),
+    }
+}
+
 /// Sets every key and member that the mix asks for once; how many that was.
 pub fn fill(mix: &Mix, data: &Data, address: SocketAddr) -> Result<u64, String> {
     let mut sum = 0;

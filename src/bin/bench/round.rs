@@ -7,14 +7,14 @@ use hdrhistogram::Histogram;
 
 use crate::beside::{self, Beside};
 use crate::control::{self, Answer, Control};
-use crate::engine::{Broken, Engine};
+use crate::engine::Engine;
 use crate::recorder::{Phase, Slot};
 use crate::rig::{ANSWER_MAX, Rig};
 use crate::sample::{self, Look, Sample, Sampler};
 use crate::scenario::Scenario;
 use crate::server::{self, Running, Spec};
 use crate::verdict::Own;
-use crate::{ends, load, stats};
+use crate::{load, stats};
 
 /// How long the parts of a round take.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +90,10 @@ pub struct Round {
 
 /// Between two looks at whether the snapshot is done: INFO costs a server tens of microseconds.
 const ASK_NANOS: u64 = 25_000_000;
+/// Requests that wait at the end are answered in this time, in seconds.
+const DRAIN: u64 = 20;
+/// Between the end of what kept cores busy and what is measured next.
+const SETTLE_NANOS: u64 = 200_000_000;
 /// The stretch of load between two looks at other things.
 const STEP_NANOS: u64 = 5_000_000;
 /// Before the order nobody walks page tables for so long: longer than one walk takes.
@@ -157,6 +161,7 @@ fn size(control: &mut Control, scenario: &Scenario) -> Result<String, String> {
 #[derive(Clone, Copy, Debug)]
 struct Marks {
     busy: u64,
+    idle: u64,
     measured: u64,
     trigger: u64,
     end: u64,
@@ -174,13 +179,20 @@ struct Drive<'a> {
 impl Drive<'_> {
     fn go(&mut self, times: &Times) -> Result<Marks, String> {
         let nanos = |seconds: f64| (seconds * 1e9) as u64;
+        // To start and to end processes takes this thread milliseconds, in which nothing is sent:
+        // neither falls into a stretch that is judged.
+        let control = beside::has_control(&self.cores).then(|| Beside::busy(&self.cores));
+        let control = control.transpose()?;
         let busy = nanos(times.warm);
         self.until(busy, "warming up")?;
         self.engine.recorder().begin_phase(busy);
-        if beside::has_control(&self.cores) {
-            let _busy = Beside::busy(&self.cores)?;
+        if control.is_some() {
             self.until(busy + nanos(times.without), "on a busy core")?;
         }
+        let idle = self.engine.now();
+        self.engine.recorder().begin_phase(idle);
+        drop(control);
+        self.until(idle + SETTLE_NANOS, "settling")?;
         let measured = self.engine.now();
         self.engine.recorder().begin_phase(measured);
         let trigger = measured + nanos(times.without);
@@ -193,7 +205,7 @@ impl Drive<'_> {
         let end = self.saved(trigger, nanos(times.snapshot_max))?;
         self.engine.recorder().begin_phase(end);
         self.until(end + nanos(times.after), "after the snapshot")?;
-        Ok(Marks { busy, measured, trigger, end })
+        Ok(Marks { busy, idle, measured, trigger, end })
     }
 
     /// Goes on with the load until the snapshot is done; when that was.
@@ -244,13 +256,8 @@ impl Drive<'_> {
     }
 
     fn step(&mut self, until: u64) -> Result<(), String> {
-        ends::interrupted()?;
         let next = (self.engine.now() + STEP_NANOS).min(until);
-        self.engine.advance(next).map_err(|broken: Broken| broken.to_string())?;
-        match &self.engine.tally().first_error {
-            Some(error) => Err(format!("under load: {error}")),
-            None => Ok(()),
-        }
+        load::go_on(&mut self.engine, next)
     }
 
     fn tell(&mut self, what: &str) {
@@ -267,16 +274,12 @@ impl Drive<'_> {
 
     fn finish(mut self, marks: Marks, dir: &Path) -> Result<Round, String> {
         let now = self.engine.now();
-        let patience = Duration::from_secs(20).as_nanos() as u64;
-        let missing = self.engine.drain(now + patience).map_err(|broken| broken.to_string())?;
-        if missing > 0 {
-            return Err(format!("{missing} requests were not answered in 20 s"));
-        }
+        load::drained(&mut self.engine, DRAIN)?;
         let samples = self.sampler.finish();
         let tally = self.engine.tally().clone();
         let recorder = self.engine.recorder();
-        let [_, busy, without, with, _] = recorder.phases() else {
-            return Err("a round has five phases".to_owned());
+        let [_, busy, _, without, with, _] = recorder.phases() else {
+            return Err("a round has six phases".to_owned());
         };
         let grown = |from, to, counter| sample::growth(&samples, from, to, counter);
         let judge = |phase: &Phase, from: u64, to: u64| Judged {
@@ -285,7 +288,7 @@ impl Drive<'_> {
             seconds: (to - from) as f64 / 1e9,
             ..Judged::of(phase)
         };
-        let busy = judge(busy, marks.busy, marks.measured);
+        let busy = judge(busy, marks.busy, marks.idle);
         let without = judge(without, marks.measured, marks.trigger);
         let with = judge(with, marks.trigger, marks.end);
         let rate = without.cpu / without.seconds.max(1e-9);

@@ -209,8 +209,8 @@ const STEP_WRITING: u64 = 20_000;
 const ASK: u64 = 25_000_000;
 /// An action that takes longer is given up.
 const PATIENCE: u64 = 300_000_000_000;
-/// Requests that wait at the end are answered in this time.
-const DRAIN: u64 = 60_000_000_000;
+/// Requests that wait at the end are answered in this time, in seconds.
+const DRAIN: u64 = 60;
 
 /// What a measurement needs.
 struct Bench<'a> {
@@ -239,6 +239,9 @@ impl Bench<'_> {
     }
 
     fn measure(&mut self, action: Action, running: &Running) -> Result<Seen, String> {
+        if action == Action::Snapshot {
+            self.forget_writes()?;
+        }
         let mut engine = self.load.start(running.address).map_err(|broken| broken.to_string())?;
         let control = 1e9 * self.args.seconds;
         load::go_on(&mut engine, (control / 10.0) as u64)?;
@@ -247,11 +250,6 @@ impl Bench<'_> {
         let acted = match action {
             Action::Nothing => Acted::default(),
             Action::Snapshot => {
-                // From here on the longest of each command is known, to servers that keep such a
-                // thing: others refuse, and tell nothing.
-                let which = ["CONFIG", "SET", "latency-tracking-info-percentiles", "99.9 100"];
-                self.control.ask(&which, ANSWER_MAX)?;
-                self.control.ask(&["CONFIG", "RESETSTAT"], ANSWER_MAX)?;
                 let writer = Writer {
                     control: Control::open(running.address)?,
                     giant: self.giant,
@@ -263,16 +261,11 @@ impl Bench<'_> {
             _ => self.act(action, &mut engine, None)?,
         };
         load::go_on(&mut engine, end(control as u64, begin, acted.done))?;
-        let info = self.control.ask(&["INFO", "latencystats"], ANSWER_MAX)?;
-        let write = |name| match &info {
-            Answer::Text(info) if action == Action::Snapshot => writes(info, self.giant, name),
-            _ => None,
+        load::drained(&mut engine, DRAIN)?;
+        let [write, write_p999] = match action {
+            Action::Snapshot => self.writes()?,
+            _ => [None; 2],
         };
-        let patience = engine.now() + DRAIN;
-        let missing = engine.drain(patience).map_err(|broken| broken.to_string())?;
-        if missing > 0 {
-            return Err(format!("{missing} requests were not answered"));
-        }
         let window = engine.recorder().phases().last().ok_or("no phase")?.all();
         let since = |at: Option<u64>| at.map(|at| (at - begin) as f64 / 1e6);
         Ok(Seen {
@@ -281,11 +274,28 @@ impl Bench<'_> {
             answered: since(acted.answered),
             done: since(acted.done),
             slice: acted.slice,
-            write: write("p100"),
-            write_p999: write("p99.9"),
+            write,
+            write_p999,
             late: engine.recorder().late().max() as f64 / 1e3,
             writes: acted.writes.map(|writes| writes as f64),
         })
+    }
+
+    /// From here on the longest of each command is known, to servers that keep such a thing: others
+    /// refuse, and tell nothing. Questions make this thread wait, so they have no place in a load.
+    fn forget_writes(&mut self) -> Result<(), String> {
+        let which = ["CONFIG", "SET", "latency-tracking-info-percentiles", "99.9 100"];
+        self.control.ask(&which, ANSWER_MAX)?;
+        self.control.ask(&["CONFIG", "RESETSTAT"], ANSWER_MAX).map(drop)
+    }
+
+    /// The longest of the writes to the value since then, and their 99.9th percentile.
+    fn writes(&mut self) -> Result<[Option<f64>; 2], String> {
+        let info = self.control.ask(&["INFO", "latencystats"], ANSWER_MAX)?;
+        Ok(["p100", "p99.9"].map(|name| match &info {
+            Answer::Text(info) => writes(info, self.giant, name),
+            Answer::Refused(_) => None,
+        }))
     }
 
     /// Sends the command, and goes on with the load until it is done.
