@@ -37,16 +37,30 @@ struct Row {
     ask: Ask,
     /// The keyspace is this part of `--keys`.
     part: u64,
-    /// The command that counts what this one takes away.
-    stock: Option<[&'static str; 2]>,
+    /// What this one takes away.
+    stock: Option<Stock>,
+}
+
+/// What rows take away.
+#[derive(Clone, Copy, Debug)]
+struct Stock {
+    /// The command that counts it.
+    count: [&'static str; 2],
+    /// Rows that have not had their share of it yet, this one included.
+    takers: u64,
 }
 
 const fn test(name: &'static str, test: &'static str) -> Row {
     Row { name, ask: Ask::Test(test), part: 1, stock: None }
 }
 
-const fn takes(name: &'static str, test: &'static str, stock: [&'static str; 2]) -> Row {
-    Row { name, ask: Ask::Test(test), part: 1, stock: Some(stock) }
+const fn takes(
+    name: &'static str,
+    test: &'static str,
+    count: [&'static str; 2],
+    takers: u64,
+) -> Row {
+    Row { name, ask: Ask::Test(test), part: 1, stock: Some(Stock { count, takers }) }
 }
 
 const fn words(name: &'static str, words: &'static [&'static str]) -> Row {
@@ -69,16 +83,16 @@ const ROWS: &[Row] = &[
     test("INCR", "incr"),
     test("LPUSH", "lpush"),
     test("RPUSH", "rpush"),
-    takes("LPOP", "lpop", ["LLEN", "mylist"]),
-    takes("RPOP", "rpop", ["LLEN", "mylist"]),
+    takes("LPOP", "lpop", ["LLEN", "mylist"], 2),
+    takes("RPOP", "rpop", ["LLEN", "mylist"], 1),
     test("SADD", "sadd"),
     words("SISMEMBER", &["sismember", "myset", "element:__rand_int__"]),
     test("HSET", "hset"),
     words("HGET", &["hget", "myhash", "element:__rand_int__"]),
-    takes("SPOP", "spop", ["SCARD", "myset"]),
+    takes("SPOP", "spop", ["SCARD", "myset"], 1),
     test("ZADD", "zadd"),
     words("ZSCORE", &["zscore", "myzset", "element:__rand_int__"]),
-    takes("ZPOPMIN", "zpopmin", ["ZCARD", "myzset"]),
+    takes("ZPOPMIN", "zpopmin", ["ZCARD", "myzset"], 1),
     words("LRANGE_100", &["lrange", "mylist", "0", "99"]),
     words("LRANGE_300", &["lrange", "mylist", "0", "299"]),
     words("LRANGE_500", &["lrange", "mylist", "0", "499"]),
@@ -152,6 +166,14 @@ fn requests(per_second: f64, seconds: f64, pipeline: u64) -> u64 {
     let wanted = (per_second * seconds).clamp(REQUESTS_MIN, REQUESTS_MAX) as u64;
     let round = pipeline * CONNECTIONS;
     wanted.div_ceil(round) * round
+}
+
+/// The part of a stock that one of several takers may look at: who comes after it finds as much.
+fn share(stock: u64, takers: u64) -> u64 {
+    match stock.checked_sub(LEFT) {
+        Some(spare) => LEFT + spare / takers,
+        None => stock,
+    }
 }
 
 /// As many as there are, in whole batches, with some left.
@@ -323,8 +345,11 @@ impl Bench<'_> {
     fn ask(&mut self, row: &Row, requests: u64) -> Result<Result<Sample, String>, String> {
         let count = match row.stock {
             None => requests,
-            Some(stock) => match self.control.ask(&stock, ANSWER_MAX)? {
-                Answer::Text(text) => stocked(requests, text.parse().unwrap_or(0), self.pipeline),
+            Some(Stock { count, takers }) => match self.control.ask(&count, ANSWER_MAX)? {
+                Answer::Text(text) => {
+                    let stock = share(text.parse().unwrap_or(0), takers);
+                    stocked(requests, stock, self.pipeline)
+                }
                 Answer::Refused(why) => return Ok(Err(why)),
             },
         };
@@ -441,6 +466,7 @@ mod tests {
         assert_eq!(stocked(5000, 6000, 16), 5000);
         assert_eq!(stocked(5000, 5999, 16), 4992);
         assert_eq!(stocked(5000, 900, 16), 0);
+        assert_eq!([share(9000, 1), share(9000, 2), share(900, 2)], [9000, 5000, 900]);
     }
 
     #[test]
