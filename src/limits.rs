@@ -28,6 +28,13 @@ pub const READ_BUFFER_KEEP: usize = 64 << 10;
 /// Spans that a parser keeps between requests (8 KiB); an MSET of a thousand keys comes once.
 pub const SPANS_KEEP: usize = 1024;
 
+/// Envelopes whose memory a core keeps for the next ones, and bytes of each at most: a thousand
+/// connections seldom have more of them under way at a time. With what puts their replies in order,
+/// as many again, a core keeps 8 MiB at most.
+pub const SPARES_KEEP: usize = 256;
+/// See `SPARES_KEEP`.
+pub const SPARE_BYTES: usize = 16 << 10;
+
 /// Messages that wait in one core's inbox. The protocol bounds them (one envelope a connection
 /// and shard, a few control messages a core); with 10,000 connections on each of 64 cores that
 /// is below this. More means a sender without a bound, which is a bug.

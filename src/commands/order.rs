@@ -25,14 +25,18 @@ pub struct Item {
 }
 
 /// Neighbouring commands of one pipeline that go to the same shard, packed in one allocation each.
+/// On the way back it carries the replies to those that have been run, and its memory serves again.
 #[derive(Debug, Default)]
 pub struct Envelope {
     /// The session's protocol version when the next command is added; HELLO changes it on the way.
     pub proto: Proto,
     /// Whether the session tracks, likewise.
     pub tracker: Option<Tracker>,
-    /// The first command that has not been run.
+    /// The first command that has not been run: if the replies became too many, the others are run
+    /// on another journey, when these have left.
     pub next: usize,
+    /// The replies of this journey.
+    pub response: Response,
     bytes: Vec<u8>,
     spans: Vec<Span>,
     calls: Vec<Packed>,
@@ -123,9 +127,6 @@ pub struct Response {
     pub ends: Vec<(u32, Lsn)>,
     /// Replies were replaced because the log is broken.
     pub refused: bool,
-    /// An envelope that was not run to its end, since the replies had become too many: it is to be
-    /// sent again when these have left.
-    pub rest: Option<Box<Envelope>>,
     /// Commands that were slow: the session's core keeps the slow log.
     pub slow: Vec<Slow>,
 }
@@ -235,9 +236,29 @@ impl Item {
 }
 
 impl Envelope {
-    /// An empty envelope.
-    pub fn new(proto: Proto) -> Envelope {
-        Envelope { proto, ..Envelope::default() }
+    /// Forgets everything but its memory.
+    pub fn clear(&mut self) {
+        let Envelope { proto, tracker, next, response, bytes, spans, calls } = self;
+        (*proto, *tracker, *next) = (Proto::default(), None, 0);
+        response.clear();
+        bytes.clear();
+        spans.clear();
+        calls.clear();
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn held(&self) -> usize {
+        let Response { bytes, ends, .. } = &self.response;
+        self.bytes.capacity()
+            + size_of::<Span>() * self.spans.capacity()
+            + size_of::<Packed>() * self.calls.capacity()
+            + bytes.capacity()
+            + size_of::<(u32, Lsn)>() * ends.capacity()
+    }
+
+    /// Has every command been run?
+    pub fn is_run(&self) -> bool {
+        self.next >= self.calls.len()
     }
 
     /// Adds a command.
@@ -288,10 +309,19 @@ impl Envelope {
 }
 
 impl Response {
+    /// Forgets everything but its memory.
+    pub fn clear(&mut self) {
+        let Response { bytes, ends, refused, slow } = self;
+        bytes.clear();
+        ends.clear();
+        slow.clear();
+        *refused = false;
+    }
+
     /// The log broke: replies that are not safe (as `safe` judges) become `line`.
     pub fn refuse(&mut self, line: &[u8], safe: impl Fn(Lsn) -> bool) {
-        let (slow, rest) = (std::mem::take(&mut self.slow), self.rest.take());
-        let mut whole = Response { refused: true, slow, rest, ..Response::default() };
+        let slow = std::mem::take(&mut self.slow);
+        let mut whole = Response { refused: true, slow, ..Response::default() };
         for (index, (_, requires)) in self.ends.iter().enumerate() {
             let reply = if safe(*requires) { self.get(index).unwrap_or(line) } else { line };
             whole.bytes.extend_from_slice(reply);

@@ -6,5 +6,6 @@ pub mod pipeline;
 pub mod plan;
 pub mod program;
 pub mod slot;
+pub mod spare;
 pub mod transaction;
 pub mod waiting;

@@ -6,13 +6,14 @@
 //! `assemble` fills the places. A batch without places is not touched again: on one shard the
 //! pipeline costs nothing.
 
-use std::collections::VecDeque;
+use std::mem;
 
 use crate::base::ids::{Db, Lsn, ShardId};
-use crate::commands::order::{Envelope, Response, Tracker};
+use crate::commands::order::{Envelope, Tracker};
 use crate::commands::spec::Command;
 use crate::resp::args::Args;
 use crate::resp::reply::Proto;
+use crate::router::spare::Spare;
 
 /// A reply that comes from another shard.
 #[derive(Clone, Copy, Debug)]
@@ -43,20 +44,24 @@ pub struct Pipeline {
     pub out: Vec<u8>,
     owed: Vec<Owed>,
     places: Vec<Place>,
-    envelopes: Vec<(ShardId, Envelope)>,
+    envelopes: Vec<(ShardId, Box<Envelope>)>,
     open: Option<Box<Open>>,
 }
 
 /// A batch with places for which no reply has come: a shard with many bytes of replies sends them
 /// in parts, and the next one only when the last one has left. So what waits for a client that does
 /// not read is bounded, however long its pipeline is.
-#[derive(Debug)]
-struct Open {
-    /// The own replies, of which those before `from` have left.
+#[derive(Debug, Default)]
+pub(in crate::router) struct Open {
+    /// The own replies, of which those before `left` have left.
     own: Vec<u8>,
-    from: usize,
-    owed: VecDeque<Owed>,
-    places: VecDeque<Place>,
+    left: usize,
+    /// Of which the first `shifted` have left.
+    owed: Vec<Owed>,
+    shifted: usize,
+    /// Of which the first `filled` have their replies.
+    places: Vec<Place>,
+    filled: usize,
     answers: Vec<Answer>,
 }
 
@@ -66,9 +71,8 @@ struct Answer {
     shard: ShardId,
     /// Which command of the envelope the first reply is for.
     base: usize,
-    response: Response,
-    /// What it has not run.
-    rest: Option<Box<Envelope>>,
+    /// With its replies; nothing while it is on its way again.
+    envelope: Option<Box<Envelope>>,
 }
 
 impl Pipeline {
@@ -94,10 +98,11 @@ impl Pipeline {
         shard: ShardId,
         (proto, tracker): (Proto, Option<Tracker>),
         (command, args, db): (&'static Command, Args<'_>, Db),
+        spare: &mut Spare,
     ) {
         let found = self.envelopes.iter().position(|(to, _)| *to == shard);
         let at = found.unwrap_or_else(|| {
-            self.envelopes.push((shard, Envelope::new(proto)));
+            self.envelopes.push((shard, spare.envelope()));
             self.envelopes.len() - 1
         });
         if let Some((_, envelope)) = self.envelopes.get_mut(at) {
@@ -120,30 +125,33 @@ impl Pipeline {
     }
 
     /// The envelopes that are ready to travel.
-    pub fn take_envelopes(&mut self) -> Vec<(ShardId, Envelope)> {
-        std::mem::take(&mut self.envelopes)
+    pub fn take_envelopes(&mut self) -> impl Iterator<Item = (ShardId, Box<Envelope>)> + '_ {
+        self.envelopes.drain(..)
     }
 
-    /// Puts the responses into their places. `out` then ends with what is in order so far: all of
+    /// An envelope has come back. All that travelled are to come before `assemble`.
+    pub fn take_in(&mut self, shard: ShardId, envelope: Box<Envelope>, spare: &mut Spare) {
+        let open = self.open.get_or_insert_with(|| {
+            let mut open = spare.open();
+            mem::swap(&mut open.own, &mut self.out);
+            mem::swap(&mut open.owed, &mut self.owed);
+            mem::swap(&mut open.places, &mut self.places);
+            open
+        });
+        open.take_in(shard, envelope);
+    }
+
+    /// Puts the replies into their places. `out` then ends with what is in order so far: all of
     /// the batch, unless a shard has run only a part of its envelope, which is ready to travel
     /// again.
-    pub fn assemble(&mut self, responses: Vec<(ShardId, Response)>) {
-        let mut open = match self.open.take() {
-            Some(open) => open,
-            None if self.places.is_empty() => return,
-            None => Box::new(Open {
-                own: std::mem::take(&mut self.out),
-                from: 0,
-                owed: std::mem::take(&mut self.owed).into(),
-                places: std::mem::take(&mut self.places).into(),
-                answers: Vec::new(),
-            }),
-        };
-        responses.into_iter().for_each(|(shard, response)| open.take_in(shard, response));
-        open.move_to(&mut self.out, &mut self.owed);
-        self.envelopes = open.again();
-        if !open.places.is_empty() {
-            self.open = Some(open);
+    pub fn assemble(&mut self, spare: &mut Spare) {
+        let Some(mut open) = self.open.take() else { return };
+        match open.move_to(&mut self.out, &mut self.owed) {
+            InOrder::All => spare.keep_open(open),
+            InOrder::Part => {
+                open.send_again(&mut self.envelopes);
+                self.open = Some(open);
+            }
         }
     }
 
@@ -169,58 +177,101 @@ impl Pipeline {
     }
 }
 
+/// How much of a batch is in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InOrder {
+    All,
+    Part,
+}
+
 impl Open {
     /// More replies of a shard. Those that it sent before are in their places: it was not asked to
     /// go on otherwise.
-    fn take_in(&mut self, shard: ShardId, mut response: Response) {
-        let rest = response.rest.take();
+    fn take_in(&mut self, shard: ShardId, envelope: Box<Envelope>) {
+        let envelope = Some(envelope);
         match self.answers.iter_mut().find(|answer| answer.shard == shard) {
-            Some(answer) => {
-                answer.base += answer.response.ends.len();
-                (answer.response, answer.rest) = (response, rest);
-            }
-            None => self.answers.push(Answer { shard, base: 0, response, rest }),
+            Some(answer) => answer.envelope = envelope,
+            None => self.answers.push(Answer { shard, base: 0, envelope }),
         }
     }
 
     /// Moves what is in order behind `out`, up to the first place that is still empty.
-    fn move_to(&mut self, out: &mut Vec<u8>, owed: &mut Vec<Owed>) {
-        let remote: usize = self.answers.iter().map(|answer| answer.response.bytes.len()).sum();
-        out.reserve(self.own.len() - self.from + remote);
-        while let Some(place) = self.places.front().copied() {
+    fn move_to(&mut self, out: &mut Vec<u8>, owed: &mut Vec<Owed>) -> InOrder {
+        out.reserve(
+            self.own.len() - self.left + self.answers.iter().map(Answer::bytes).sum::<usize>(),
+        );
+        while let Some(place) = self.places.get(self.filled).copied() {
             self.move_own(place.at, out, owed);
-            let Some(reply) = self.reply(place) else { return };
+            let Some(reply) = self.reply(place) else { return InOrder::Part };
             out.extend_from_slice(reply);
-            self.places.pop_front();
+            self.filled += 1;
         }
         self.move_own(self.own.len(), out, owed);
+        InOrder::All
     }
 
     fn move_own(&mut self, to: usize, out: &mut Vec<u8>, owed: &mut Vec<Owed>) {
-        let due = self.owed.iter().take_while(|owed| owed.end <= to).count();
-        owed.extend(self.owed.drain(..due).map(|due| shift(due, out.len(), self.from)));
-        out.extend_from_slice(self.own.get(self.from..to).unwrap_or_default());
-        self.from = to;
+        let due = self.owed.get(self.shifted..).unwrap_or_default();
+        let due = due.iter().take_while(|owed| owed.end <= to);
+        owed.extend(
+            due.map(|due| shift(*due, out.len(), self.left)).inspect(|_| self.shifted += 1),
+        );
+        out.extend_from_slice(self.own.get(self.left..to).unwrap_or_default());
+        self.left = to;
     }
 
     /// The reply for a place, if it has come.
     fn reply(&self, place: Place) -> Option<&[u8]> {
         let answer = self.answers.iter().find(|answer| answer.shard == place.shard);
-        let reply = answer.and_then(|answer| answer.response.get(place.index - answer.base));
-        // An envelope's responses have a reply for each of its commands in the end.
-        let ended = answer.is_none_or(|answer| answer.rest.is_none());
+        let envelope = answer.and_then(|answer| answer.envelope.as_ref());
+        let base = answer.map_or(0, |answer| answer.base);
+        let reply = envelope.and_then(|envelope| envelope.response.get(place.index - base));
+        // An envelope has a reply for each of its commands in the end.
+        let ended = envelope.is_none_or(|envelope| envelope.is_run());
         reply.or(ended.then_some(b"-ERR internal: reply missing\r\n"))
     }
 
     /// The envelopes that go on: of shards all of whose replies are in their places.
-    fn again(&mut self) -> Vec<(ShardId, Envelope)> {
-        let places = &self.places;
-        let used = |answer: &Answer| {
-            let next = places.iter().find(|place| place.shard == answer.shard);
-            next.is_none_or(|place| place.index >= answer.base + answer.response.ends.len())
-        };
-        let used = self.answers.iter_mut().filter(|answer| used(answer));
-        used.filter_map(|answer| Some((answer.shard, *answer.rest.take()?))).collect()
+    fn send_again(&mut self, envelopes: &mut Vec<(ShardId, Box<Envelope>)>) {
+        let open = self.places.get(self.filled..).unwrap_or_default();
+        for answer in &mut self.answers {
+            let next = open.iter().find(|place| place.shard == answer.shard);
+            let Some(mut envelope) = answer.envelope.take_if(|envelope| {
+                let end = answer.base + envelope.response.ends.len();
+                !envelope.is_run() && next.is_none_or(|place| place.index >= end)
+            }) else {
+                continue;
+            };
+            answer.base += envelope.response.ends.len();
+            envelope.response.clear();
+            envelopes.push((answer.shard, envelope));
+        }
+    }
+
+    /// Forgets everything but its memory; that of the envelopes goes back.
+    pub(in crate::router) fn give_back(&mut self, spare: &mut Spare) {
+        let Open { own, left, owed, shifted, places, filled, answers } = self;
+        (*left, *shifted, *filled) = (0, 0, 0);
+        own.clear();
+        owed.clear();
+        places.clear();
+        let envelopes = answers.drain(..).filter_map(|answer| answer.envelope);
+        envelopes.for_each(|envelope| spare.keep_envelope(envelope));
+    }
+
+    /// Bytes of memory that it holds.
+    pub(in crate::router) fn held(&self) -> usize {
+        self.own.capacity()
+            + size_of::<Owed>() * self.owed.capacity()
+            + size_of::<Place>() * self.places.capacity()
+            + size_of::<Answer>() * self.answers.capacity()
+    }
+}
+
+impl Answer {
+    /// Bytes of replies.
+    fn bytes(&self) -> usize {
+        self.envelope.as_ref().map_or(0, |envelope| envelope.response.bytes.len())
     }
 }
 
@@ -237,11 +288,11 @@ mod tests {
     use crate::resp::args::OwnedArgs;
 
     /// What a shard does with an envelope, so many replies at a time: `SHARD:KEY;`.
-    fn run(shard: ShardId, mut envelope: Envelope, most: usize) -> Response {
-        let mut response = Response::default();
+    fn run(shard: ShardId, envelope: &mut Envelope, most: usize) {
+        let mut response = mem::take(&mut envelope.response);
+        assert!(response.ends.is_empty() && response.bytes.is_empty(), "replies that have left");
         while let Some((_, args, _)) = envelope.get(envelope.next) {
             if response.ends.len() == most {
-                response.rest = Some(Box::new(envelope));
                 break;
             }
             let reply = format!("{}:{};", shard.0, String::from_utf8_lossy(args.at(1)));
@@ -249,11 +300,13 @@ mod tests {
             response.ends.push((response.bytes.len() as u32, Lsn(0)));
             envelope.next += 1;
         }
-        response
+        envelope.response = response;
     }
 
     #[test]
     fn replies_leave_in_order_however_many_a_shard_sends_at_a_time() {
+        // What one batch leaves serves the next one.
+        let mut spare = Spare::default();
         // A digit is a command for that shard, another character a reply of the own one.
         for line in ["1", "a1b", "112233", "a1b2c1d2e", "1112", "2111", "121212ab", "ab", "33a1"] {
             for most in [[1, 1, 1], [1, 2, 3], [3, 1, 2], [9, 9, 1], [2, 9, 9]] {
@@ -266,7 +319,7 @@ mod tests {
                         let get = table::resolve(args.args()).expect("a command");
                         let shard = ShardId(shard as u16);
                         let session = (Proto::Two, None);
-                        pipeline.send(shard, session, (get, args.args(), Db(0)));
+                        pipeline.send(shard, session, (get, args.args(), Db(0)), &mut spare);
                         expected.push_str(&format!("{}:{n};", shard.0));
                     } else {
                         pipeline.out.push(what as u8);
@@ -276,11 +329,11 @@ mod tests {
                 }
                 let (mut left, mut rounds, mut required) = (String::new(), 0, Lsn(0));
                 while pipeline.has_envelopes() || rounds == 0 {
-                    let envelopes = pipeline.take_envelopes();
-                    let ran = envelopes.into_iter().map(|(shard, envelope)| {
-                        (shard, run(shard, envelope, most[usize::from(shard.0) - 1]))
-                    });
-                    pipeline.assemble(ran.collect());
+                    for (shard, mut envelope) in Vec::from_iter(pipeline.take_envelopes()) {
+                        run(shard, &mut envelope, most[usize::from(shard.0) - 1]);
+                        pipeline.take_in(shard, envelope, &mut spare);
+                    }
+                    pipeline.assemble(&mut spare);
                     // A debt leaves with its reply: it lies where the reply does.
                     for owed in &pipeline.owed {
                         let reply = &pipeline.out[owed.start..owed.end];

@@ -5,32 +5,47 @@ use crate::base::ids::{ShardId, Slot, SlotRange};
 /// Slots in all.
 pub const SLOTS: u16 = 16384;
 
-const TABLE: [u16; 256] = table();
+/// `TABLES[n][byte]`: the CRC16 (XMODEM) of a byte with `n` zeros behind it.
+const TABLES: [[u16; 256]; WORD] = tables();
+/// Bytes that are taken in at a time.
+const WORD: usize = 8;
 
-/// The CRC16 (XMODEM) table, one entry a byte.
-const fn table() -> [u16; 256] {
-    let mut table = [0u16; 256];
+#[expect(clippy::indexing_slicing, reason = "within the bounds of the loops, at compile time")]
+const fn tables() -> [[u16; 256]; WORD] {
+    let mut tables = [[0; 256]; WORD];
     let mut byte = 0;
     while byte < 256 {
         let mut crc = (byte as u16) << 8;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 };
-            bit += 1;
-        }
-        #[expect(clippy::indexing_slicing, reason = "byte < 256, and this runs at compile time")]
-        {
-            table[byte] = crc;
+        let mut zeros = 0;
+        while zeros < WORD {
+            let mut bit = 0;
+            while bit < 8 {
+                crc = if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 };
+                bit += 1;
+            }
+            tables[zeros][byte] = crc;
+            zeros += 1;
         }
         byte += 1;
     }
-    table
+    tables
 }
 
+/// Eight bytes at a time, each looked up in the table of what stands behind it: none of the
+/// lookups waits for another. The register starts at zero, so zeros before the key change nothing:
+/// what is left of its length over eights comes first, filled up with them.
 fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, &byte| {
-        let index = usize::from((crc >> 8) as u8 ^ byte);
-        (crc << 8) ^ TABLE.get(index).copied().unwrap_or_default()
+    let (first, words) = bytes.as_rchunks::<WORD>();
+    let first = first.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    words.iter().fold(take_in(0, first), |crc, word| take_in(crc, u64::from_be_bytes(*word)))
+}
+
+/// The register after eight more bytes.
+fn take_in(crc: u16, word: u64) -> u16 {
+    let word = word ^ u64::from(crc) << 48;
+    let bytes = TABLES.iter().zip(word.to_le_bytes());
+    bytes.fold(0, |crc, (table, byte)| {
+        crc ^ table.get(usize::from(byte)).copied().unwrap_or_default()
     })
 }
 
@@ -78,6 +93,7 @@ pub fn shard_of(key: &[u8], shards: u16) -> ShardId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::prng::Prng;
 
     #[test]
     fn slots_are_those_of_redis_cluster() {
@@ -93,6 +109,22 @@ mod tests {
             ("foo{bar}{zap}", 5061),
         ] {
             assert_eq!(slot(key.as_bytes()).0, expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn words_at_a_time_are_what_bits_one_by_one_are() {
+        let bits = |bytes: &[u8]| {
+            bytes.iter().fold(0_u16, |crc, &byte| {
+                (0..8).fold(crc ^ u16::from(byte) << 8, |crc, _| {
+                    if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 }
+                })
+            })
+        };
+        let mut prng = Prng::new(1);
+        for len in 0..100 {
+            let key: Vec<u8> = (0..len).map(|_| prng.next() as u8).collect();
+            assert_eq!(crc16(&key), bits(&key), "{key:?}");
         }
     }
 

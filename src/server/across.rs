@@ -44,7 +44,7 @@ impl Connection {
 
     fn send_one(&mut self, shard: ShardId, item: &Item) {
         let proto = self.client.session.borrow().proto;
-        self.pipeline.send(shard, (proto, self.tracker), (item.command, item.args.args(), item.db));
+        self.send_away(shard, (proto, self.tracker), (item.command, item.args.args(), item.db));
     }
 
     /// Runs a command on the own shard, after the transactions that stand in its way.

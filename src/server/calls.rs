@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
 use crate::base::ids::ShardId;
-use crate::commands::order::{Outcome, Response};
+use crate::commands::order::{Envelope, Outcome, Response};
 
 /// Names a waiting task of one core; it travels with the question and comes back with the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub struct CallId(u32);
 /// An answer.
 #[derive(Debug)]
 pub enum Arrival {
-    /// To an envelope.
-    Response(ShardId, Response),
+    /// An envelope that comes back.
+    Back(ShardId, Box<Envelope>),
     /// To a step of a transaction.
     Outcome(ShardId, Outcome),
     /// To a command that may wait, at the shard that was visited.

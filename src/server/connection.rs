@@ -343,7 +343,7 @@ impl Connection {
                 }
             }
             Route::One(shard) if self.replies_on() => {
-                self.pipeline.send(shard, (proto, tracker), (command, args, db));
+                self.send_away(shard, (proto, tracker), (command, args, db));
                 Pending::Nothing
             }
             _ => Pending::Across(route, Item::of(command, args, db)),

@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -22,6 +23,7 @@ use crate::persist::manifest::End;
 use crate::persist::snapshot_reader::SnapshotReader;
 use crate::resp::reply::{Proto, Reply};
 use crate::router::channels::Channels;
+use crate::router::spare::Spare;
 use crate::server::advance::Advancing;
 use crate::server::aof::LogFiles;
 use crate::server::base_file::Buffers;
@@ -53,7 +55,7 @@ pub type Task = Box<dyn FnOnce(&Rc<Core>) + Send>;
 /// What travels between cores.
 pub enum Message {
     /// Commands of a session on another core.
-    Envelope { from: ShardId, call: CallId, envelope: Envelope },
+    Envelope { from: ShardId, call: CallId, envelope: Box<Envelope> },
     /// A transaction whose keys are all on this shard.
     Group { from: ShardId, call: CallId, group: Group },
     /// A step of a transaction over several shards.
@@ -177,6 +179,8 @@ pub struct Core {
     turns: RefCell<HashMap<Ticket, Turn>>,
     endings: RefCell<Vec<(ShardId, CallId, Ending)>>,
     held: RefCell<Vec<Held>>,
+    /// Memory for batches that other cores take part in.
+    pub spare: RefCell<Spare>,
 }
 
 impl Core {
@@ -225,6 +229,7 @@ impl Core {
             turns: RefCell::default(),
             endings: RefCell::default(),
             held: RefCell::default(),
+            spare: RefCell::default(),
         }
     }
 
@@ -248,12 +253,18 @@ impl Core {
 
     fn take(self: &Rc<Self>, message: Message) {
         match message {
-            Message::Envelope { from, call, envelope } => {
+            Message::Envelope { from, call, mut envelope } => {
                 // As a core's own connections before each batch: what is written here from
                 // elsewhere has to fit as well.
                 self.relieve();
-                let work = Work::Envelope(envelope);
-                self.work(Job { from, call, work, response: Response::default(), ticket: None });
+                let response = mem::take(&mut envelope.response);
+                self.work(Job {
+                    from,
+                    call,
+                    work: Work::Envelope(envelope),
+                    response,
+                    ticket: None,
+                });
             }
             Message::Group { from, call, group } => self.group(from, call, group),
             Message::Step { from, call, step } => self.step(from, call, step),
@@ -412,7 +423,7 @@ impl Core {
     }
 
     /// Commands for another shard.
-    pub fn send_envelope(self: &Rc<Self>, to: ShardId, call: CallId, envelope: Envelope) {
+    pub fn send_envelope(self: &Rc<Self>, to: ShardId, call: CallId, envelope: Box<Envelope>) {
         self.port.send(to, Message::Envelope { from: self.id, call, envelope });
     }
 
@@ -495,7 +506,10 @@ impl Core {
             Release::Now => {}
         }
         let arrival = match job.work {
-            Work::Envelope(_) => Arrival::Response(self.id, job.response),
+            Work::Envelope(mut envelope) => {
+                envelope.response = job.response;
+                Arrival::Back(self.id, envelope)
+            }
             Work::Group { unchanged, .. } => Arrival::Ran { unchanged, response: job.response },
             Work::Wait { word, .. } => Arrival::Visited(word, job.response),
             Work::Told(word) => Arrival::Told(word, job.response),

@@ -29,7 +29,7 @@ pub(in crate::server) struct Job {
 
 #[derive(Debug)]
 pub(in crate::server) enum Work {
-    Envelope(Envelope),
+    Envelope(Box<Envelope>),
     Group {
         group: Group,
         unchanged: bool,
@@ -50,7 +50,7 @@ impl Job {
         turns: &mut Vec<Ticket>,
         meter: &mut Meter<'_>,
     ) -> Option<Ticket> {
-        let Response { bytes, ends, slow, rest, .. } = &mut self.response;
+        let Response { bytes, ends, slow, .. } = &mut self.response;
         match &mut self.work {
             Work::Envelope(envelope) => {
                 while let Some(request) = next_request(envelope) {
@@ -74,8 +74,7 @@ impl Job {
                         turns.extend(shard.locks.leave(ticket));
                     }
                     envelope.next += 1;
-                    if full && envelope.next < envelope.len() {
-                        *rest = Some(Box::new(std::mem::take(envelope)));
+                    if full {
                         break;
                     }
                 }

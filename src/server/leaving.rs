@@ -3,6 +3,11 @@
 
 use std::io;
 
+use crate::base::ids::{Db, ShardId};
+use crate::commands::order::Tracker;
+use crate::commands::spec::Command;
+use crate::resp::args::Args;
+use crate::resp::reply::Proto;
 use crate::server::calls::Arrival;
 use crate::server::connection::Connection;
 use crate::server::log;
@@ -23,28 +28,35 @@ impl Connection {
         limit.is_passed(self.pipeline.out.len() as u64)
     }
 
+    /// Puts a command into the envelope for a shard.
+    pub(in crate::server) fn send_away(
+        &mut self,
+        shard: ShardId,
+        session: (Proto, Option<Tracker>),
+        call: (&'static Command, Args<'_>, Db),
+    ) {
+        self.pipeline.send(shard, session, call, &mut self.core.spare.borrow_mut());
+    }
+
     /// Sends the envelopes, waits for the responses and puts what has come in order.
     pub(in crate::server) async fn collect_part(&mut self) {
         if !self.pipeline.has_envelopes() {
             return;
         }
-        let envelopes = self.pipeline.take_envelopes();
-        let count = envelopes.len();
-        for (shard, envelope) in envelopes {
+        let mut away = 0;
+        for (shard, envelope) in self.pipeline.take_envelopes() {
             self.core.shard.borrow_mut().counters.commands_forwarded += envelope.len() as u64;
             self.core.send_envelope(shard, self.call, envelope);
+            away += 1;
         }
-        let mut responses = Vec::with_capacity(count);
-        while responses.len() < count {
-            match self.core.calls.next(self.call).await {
-                Arrival::Response(shard, mut response) => {
-                    self.keep_slow(&mut response);
-                    responses.push((shard, response));
-                }
-                _ => unreachable!("only envelopes are under way"),
-            }
+        for _ in 0..away {
+            let Arrival::Back(shard, mut envelope) = self.core.calls.next(self.call).await else {
+                unreachable!("only envelopes are under way");
+            };
+            self.keep_slow(&mut envelope.response);
+            self.pipeline.take_in(shard, envelope, &mut self.core.spare.borrow_mut());
         }
-        self.pipeline.assemble(responses);
+        self.pipeline.assemble(&mut self.core.spare.borrow_mut());
     }
 
     /// Waits for the log, then writes the batch. A client whose replies are too many is closed.
