@@ -103,8 +103,12 @@ pub const SHARDS_MAX: usize = 256;
 /// so that a damaged byte costs little and a reader needs little memory.
 pub const RECORD_PAYLOAD: usize = 1 << 20;
 
-/// Bytes of items in one chunk of a snapshot: compressing one has to fit into a slice of 50 us.
-pub const SNAPSHOT_CHUNK: usize = 16 << 10;
+/// Bytes of items in one chunk of a snapshot: compressing one, some 20 us, comes on top of a slice
+/// of 50 us that had not ended a moment before.
+pub const SNAPSHOT_CHUNK: usize = 8 << 10;
+
+/// Bytes of items that a chunk may hold: what earlier versions wrote.
+pub const SNAPSHOT_CHUNK_MAX: usize = 16 << 10;
 
 /// A manifest: a line is below 300 bytes, and a shard has few. More is not a manifest.
 pub const MANIFEST_MAX: usize = 16 << 20;
@@ -295,7 +299,8 @@ const _: () = {
     assert!(DISK_WRITE_MAX <= (2 << 30) - (4 << 10));
     assert!(RECORD_PAYLOAD < DISK_WRITE_MAX && SNAPSHOT_BUFFER <= DISK_WRITE_MAX);
     // A snapshot is encoded, written and waited for in steps that grow.
-    assert!(SNAPSHOT_CHUNK < SNAPSHOT_BUFFER && SNAPSHOT_BUFFER < SNAPSHOT_BEHIND);
+    assert!(SNAPSHOT_CHUNK <= SNAPSHOT_CHUNK_MAX && SNAPSHOT_CHUNK < SNAPSHOT_BUFFER);
+    assert!(SNAPSHOT_BUFFER < SNAPSHOT_BEHIND);
     // What a snapshot holds back and what waits for the device stay below 16 MiB a shard.
     assert!(PREIMAGE_CAP + SNAPSHOT_BEHIND < 16 << 20);
     // A batch ends before its replies are worth more than a few buffers, and a slice of the

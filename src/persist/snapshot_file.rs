@@ -20,8 +20,8 @@
 //! A file is a snapshot if and only if its header is the expected one, every chunk's checksum
 //! holds, the footer's figures and checksums hold, and the file ends with the footer.
 //!
-//! A chunk holds 16 KiB, so that sealing one fits into a slice of 50 us. Where chunks do not
-//! shrink by a tenth, compressing is left off, and tried again on every 16th chunk.
+//! A chunk holds 8 KiB (16 in older files), so that sealing one is short beside a slice of 50 us.
+//! Where chunks do not shrink by a tenth, compressing is left off, and tried again on every 16th.
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 

@@ -16,7 +16,7 @@ use lz4_flex::block::decompress_into;
 use crate::base::checksum::Crc64;
 use crate::base::ids::Db;
 use crate::base::wire::Reader;
-use crate::limits::SNAPSHOT_CHUNK;
+use crate::limits::SNAPSHOT_CHUNK_MAX;
 use crate::persist::fault::StorageFault;
 use crate::persist::snapshot_file::{
     CHUNK_HEAD, FOOTER, FOOTER_MARK, Footer, HEADER, Header, LZ4, RAW, chunk_crc,
@@ -168,7 +168,7 @@ impl SnapshotReader {
             return Ok(false);
         };
         let (raw_len, stored_len) = (raw_len as usize, stored_len as usize);
-        let sizes = raw_len > 0 && raw_len <= SNAPSHOT_CHUNK && stored_len <= raw_len;
+        let sizes = raw_len > 0 && raw_len <= SNAPSHOT_CHUNK_MAX && stored_len <= raw_len;
         if codec > LZ4 || !sizes || (codec == RAW && stored_len != raw_len) {
             let found = format!("codec {codec}, {stored_len} bytes for {raw_len}");
             return Err(self.fault("the head of a chunk", &found));

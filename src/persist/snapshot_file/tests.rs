@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::prng::Prng;
+use crate::limits::SNAPSHOT_CHUNK_MAX;
 use crate::persist::fault::StorageFault;
 use crate::persist::snapshot_item::{Item, Place};
 use crate::persist::snapshot_reader::{Expected, SnapshotReader};
@@ -193,12 +194,37 @@ fn what_does_not_shrink_is_stored_as_it_is() {
     let mut prng = Prng::new(3);
     let noise: Vec<u8> = (0..1 << 20).map(|_| prng.next() as u8).collect();
     let (file, footer) = write(&[Owned::Chunk(1, 0, noise.clone())]);
-    assert!(file.len() < noise.len() + 70 * (CHUNK_HEAD + 1) + HEADER + FOOTER);
-    assert_eq!((footer.chunks, footer.raw), (65, (1 << 20) + 6));
+    let chunks = (1 << 20) / SNAPSHOT_CHUNK + 1;
+    assert!(file.len() < noise.len() + (chunks + 5) * (CHUNK_HEAD + 1) + HEADER + FOOTER);
+    assert_eq!((footer.chunks, footer.raw), (chunks as u64, (1 << 20) + 6));
     // What shrinks again behind it is noticed.
     let zeros = vec![0; 1 << 20];
     let (file, _) = write(&[Owned::Chunk(1, 0, noise), Owned::Chunk(1, 0, zeros)]);
     assert!(file.len() < (1 << 20) + (1 << 20) / 3, "{}", file.len());
+}
+
+#[test]
+fn a_chunk_is_as_long_as_earlier_versions_made_them_and_no_longer() {
+    // The same items, in chunks of another length.
+    let file_of = |length: usize| {
+        let mut w = ChunkWriter::new(&HEAD);
+        let mut raw = Vec::new();
+        let value = vec![7; 3 * SNAPSHOT_CHUNK_MAX];
+        w.head.entry(Kind::String, 1, None, value.len());
+        for part in [w.head.bytes(), b"k", &value] {
+            raw.extend_from_slice(part);
+        }
+        raw.chunks(length).for_each(|chunk| w.sealer.seal(chunk, &mut w.out));
+        w.entries.add(Kind::String);
+        (w.finish(), Owned::Str(0, b"k".to_vec(), None, value))
+    };
+    for length in [1, SNAPSHOT_CHUNK, SNAPSHOT_CHUNK_MAX] {
+        let ((file, footer), item) = file_of(length);
+        assert!(read(&file, 1000, expected(&footer)) == Ok((vec![item], footer)), "{length}");
+    }
+    let ((file, footer), _) = file_of(SNAPSHOT_CHUNK_MAX + 1);
+    let fault = read(&file, 1000, expected(&footer)).unwrap_err();
+    assert_eq!(fault.offset, HEADER as u64, "{fault}");
 }
 
 #[test]
