@@ -62,6 +62,8 @@ mod stats;
 mod svg;
 #[path = "bench/trial.rs"]
 mod trial;
+#[path = "bench/turns.rs"]
+mod turns;
 #[path = "bench/types.rs"]
 mod types;
 #[path = "bench/verdict.rs"]
@@ -70,6 +72,10 @@ mod verdict;
 mod waits;
 #[path = "bench/whole.rs"]
 mod whole;
+
+/// The servers' own: the control of a snapshot's slices goes through memory of the same kind.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Loads for any server that speaks Redis' protocol: latency from the time a request was due, the
 /// server's CPU, memory and disk beside it, and pages that compare servers.

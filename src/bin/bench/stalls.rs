@@ -18,6 +18,7 @@ use crate::round::succeeded;
 use crate::run::check_seconds;
 use crate::server::Running;
 use crate::trial::{VOLATILE, strings};
+use crate::turns::Turns;
 use crate::waits::{self, Results};
 use crate::{machine, stats};
 
@@ -126,8 +127,8 @@ pub struct Seen {
     pub answered: Option<f64>,
     /// Until all was done, in milliseconds.
     pub done: Option<f64>,
-    /// The longest slice that the server tells, in microseconds.
-    pub slice: Option<f64>,
+    /// The slices of the snapshot, where the server tells them.
+    pub slices: Option<Turns>,
     /// The longest of the writes to the key meanwhile, by the server's clock, in microseconds.
     pub write: Option<f64>,
     /// The 99.9th percentile of the same.
@@ -146,6 +147,7 @@ pub fn stalls(args: &StallsArgs) -> Result<(), String> {
     let mut results = Results::default();
     for number in 1..=args.rounds {
         for giant in &args.giants {
+            results.add_nobody(*giant, Turns::of_nobody(&rig.server_cores)?);
             for server in 0..rig.specs.len() {
                 let name = rig.specs.get(server).map(|spec| spec.name.clone()).unwrap_or_default();
                 let (what, rounds) = (giant.name(), args.rounds);
@@ -225,7 +227,7 @@ struct Bench<'a> {
 struct Acted {
     answered: Option<u64>,
     done: Option<u64>,
-    slice: Option<f64>,
+    slices: Option<Turns>,
     writes: Option<u64>,
 }
 
@@ -273,7 +275,7 @@ impl Bench<'_> {
             p999: window.value_at_quantile(0.999) as f64 / 1e3,
             answered: since(acted.answered),
             done: since(acted.done),
-            slice: acted.slice,
+            slices: acted.slices,
             write,
             write_p999,
             late: engine.recorder().late().max() as f64 / 1e3,
@@ -331,7 +333,7 @@ impl Bench<'_> {
                         (acted.answered, ask, until) = (Some(now), Some(now), untils.next());
                     } else if until.is_none_or(|until| until.met(&answer, KEYS)) {
                         succeeded(&answer)?;
-                        acted.slice = acted.slice.or(slice(&answer));
+                        acted.slices = acted.slices.or(Turns::of_snapshot(&answer));
                         (ask, until) = (Some(now), untils.next());
                     }
                     if until.is_none() {
@@ -402,11 +404,6 @@ fn writes(info: &str, giant: Giant, percentile: &str) -> Option<f64> {
     giant.writes().split(" and ").filter_map(of).reduce(f64::max)
 }
 
-/// The longest slice of a snapshot, where the server tells it.
-fn slice(info: &str) -> Option<f64> {
-    control::field(info, "snapshot_longest_slice_usec")?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -443,8 +440,6 @@ mod tests {
     fn what_did_nothing_is_refused() {
         assert_eq!(effective(&["DEL", "k"], "1"), Ok(()));
         assert!(effective(&["DEL", "k"], "0").is_err());
-        assert_eq!(slice("a:1\r\nsnapshot_longest_slice_usec:52\r\n"), Some(52.0));
-        assert_eq!(slice("a:1\r\n"), None);
         let info = "latency_percentiles_usec_sadd:p99.9=3.007,p100=4.015\r\n\
                     latency_percentiles_usec_srem:p99.9=2.007,p100=9.023\r\n";
         assert_eq!(writes(info, Giant::Set, "p100"), Some(9.023));

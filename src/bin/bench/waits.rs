@@ -5,6 +5,7 @@ use crate::json::{Csv, Json};
 use crate::rig::Rig;
 use crate::stalls::{CONNECTIONS, KEYS, Seen, StallsArgs};
 use crate::svg::{self, Bars, Kind};
+use crate::turns::Turns;
 use crate::{machine, stats};
 
 /// All rounds of one action on one type, on one server.
@@ -20,6 +21,7 @@ struct Row {
 #[derive(Clone, Debug, Default)]
 pub struct Results {
     rows: Vec<Row>,
+    nobody: Vec<(Giant, Turns)>,
 }
 
 /// How a figure is had from a measurement.
@@ -31,7 +33,9 @@ const FIGURES: &[(&str, Option<&str>, Of)] = &[
     ("p99.9, ms", Some("p99.9"), |seen| Some(seen.p999)),
     ("answered in, ms", Some("answered"), |seen| seen.answered),
     ("done in, ms", Some("done"), |seen| seen.done),
-    ("longest slice, us", None, |seen| seen.slice),
+    ("slices", None, |seen| seen.slices.map(|slices| slices.count)),
+    ("slices above 100 us", None, |seen| seen.slices.map(|slices| slices.above)),
+    ("longest slice, us", None, |seen| seen.slices.map(|slices| slices.longest)),
     ("longest write to the key, us", None, |seen| seen.write),
     ("p99.9 of the writes to the key, us", None, |seen| seen.write_p999),
     ("generator late at most, ms", None, |seen| Some(seen.late)),
@@ -46,6 +50,11 @@ impl Results {
             Some(row) => row.seen.push(seen),
             None => self.rows.push(Row { giant, action, server, seen: vec![seen] }),
         }
+    }
+
+    /// Turns of nobody, before a type's servers.
+    pub fn add_nobody(&mut self, giant: Giant, turns: Turns) {
+        self.nobody.push((giant, turns));
     }
 
     /// What was done to a type, in its order.
@@ -152,11 +161,19 @@ fn table(giant: Giant, names: &[&str], results: &Results) -> String {
                 let p999 = stats::short_or_none(most(|seen| seen.write_p999));
                 out.push_str(&format!(", by its clock {p999} us at p99.9 and {us:.0} at most"));
             }
-            if let Some(us) = most(|seen| seen.slice) {
-                out.push_str(&format!("; its longest slice {us:.0} us of processor time"));
-            }
             out.push('\n');
         }
+        let rows = results.rows.iter().filter(|row| (row.giant, row.server) == (giant, server));
+        let slices = rows.flat_map(|row| row.seen.iter().filter_map(|seen| seen.slices));
+        if let Some(all) = slices.reduce(Turns::and) {
+            out.push_str(&format!("- {name}: slices of the snapshot: {}\n", all.tell()));
+        }
+    }
+    let nobody = results.nobody.iter().filter(|(of, _)| *of == giant).map(|(_, turns)| *turns);
+    if let Some(all) = nobody.reduce(Turns::and) {
+        let what =
+            "turns of 50 us by nobody, on the same core, over memory that was touched before";
+        out.push_str(&format!("- {what}: {}\n", all.tell()));
     }
     out.push('\n');
     out
@@ -245,10 +262,13 @@ mod tests {
             results.add(Giant::List, Action::Nothing, 0, seen);
             results.add(Giant::List, Action::Nothing, 1, Seen { longest: 6.0, ..seen });
         }
+        results.add_nobody(Giant::List, Turns { count: 9.0, above: 1.0, longest: 120.0 });
         let text = table(Giant::List, &["basalt", "redis"], &results);
         assert!(text.contains("| | basalt: longest | redis: longest | basalt: p99.9 |"), "{text}");
         let row = "| nothing | 3.00 (9.00) | 6.00 (6.00) | 0.50 | 0.50 | 2.00 | 2.00 | - | - |";
         assert!(text.contains(row), "{text}");
+        let control = ": 1 of 9 above 100 us of processor time, the longest 120 us\n";
+        assert!(text.contains(control), "{text}");
         let bars = bars(Giant::List, &["basalt", "redis"], &results);
         assert_eq!(bars.groups, [("nothing".to_owned(), vec![3000.0, 6000.0])]);
         assert!(lateness(&["basalt"], &results).contains("0 ms in the worst"));
