@@ -232,8 +232,9 @@ impl Parser {
     }
 }
 
-/// The second word of a whole request, and the request's length.
-fn second_word(window: &[u8]) -> Option<(&[u8], usize)> {
+/// The second word of a whole request, and the request's length. What is done with it may change
+/// nothing: nobody has judged the request.
+pub fn second_word(window: &[u8]) -> Option<(&[u8], usize)> {
     let number = |at: usize, kind: u8| {
         let rest = window.get(at..).filter(|rest| rest.first() == Some(&kind))?;
         let Line::Number(number, len) = line(rest, &mut 0) else { return None };

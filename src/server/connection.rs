@@ -28,7 +28,6 @@ use crate::resp::reply::Reply;
 use crate::resp::request::{Limits, Parser, Step};
 use crate::router::pipeline::Pipeline;
 use crate::router::plan::{Route, route};
-use crate::router::slot::shard_of;
 use crate::server::ask::Asked;
 use crate::server::calls::CallId;
 use crate::server::clients::{Client, Heard};
@@ -133,6 +132,7 @@ impl Connection {
         let mut buffer = Buffer::new();
         let mut parser = Parser::new();
         loop {
+            socket.expect(self.client.session.borrow().db);
             let read = match self.client.unless_mail(socket.read(&mut buffer)).await? {
                 Heard::Done(read) => read,
                 Heard::Mail => {
@@ -240,14 +240,6 @@ impl Connection {
         self.collect_part().await;
         self.count_input(buffer);
         end
-    }
-
-    /// The next requests are here already: what their keys need of memory is asked for at once.
-    fn warm<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
-        let core = &self.core;
-        let own = |key: &&[u8]| core.shards == 1 || shard_of(key, core.shards) == core.id;
-        let db = self.client.session.borrow().db;
-        core.shard.borrow().keys.warm(db, keys.take(WARM_MAX).filter(own));
     }
 
     pub(in crate::server) fn count_read(&self, bytes: usize) {

@@ -8,13 +8,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
-use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use crate::base::ids::{Lsn, ShardId};
-use crate::commands::order::{Envelope, Item, Outcome, Response, Step, Tracker, Wait};
+use crate::commands::order::{Envelope, Item, Outcome, Step, Tracker, Wait};
 use crate::commands::session::Watched;
 use crate::observe::events::Events;
 use crate::observe::rate::Rate;
@@ -243,6 +242,7 @@ impl Core {
             found = Found::Something;
             self.quiet_turns.set(0);
             self.clock.start_turn();
+            self.warm_messages(&batch);
             for message in batch.drain(..) {
                 self.take(message);
             }
@@ -253,18 +253,11 @@ impl Core {
 
     fn take(self: &Rc<Self>, message: Message) {
         match message {
-            Message::Envelope { from, call, mut envelope } => {
+            Message::Envelope { from, call, envelope } => {
                 // As a core's own connections before each batch: what is written here from
                 // elsewhere has to fit as well.
                 self.relieve();
-                let response = mem::take(&mut envelope.response);
-                self.work(Job {
-                    from,
-                    call,
-                    work: Work::Envelope(envelope),
-                    response,
-                    ticket: None,
-                });
+                self.work(Job::new(from, call, Work::Envelope(envelope)));
             }
             Message::Group { from, call, group } => self.group(from, call, group),
             Message::Step { from, call, step } => self.step(from, call, step),
@@ -445,7 +438,7 @@ impl Core {
 
     fn group(self: &Rc<Self>, from: ShardId, call: CallId, group: Group) {
         let work = Work::Group { group, unchanged: true };
-        self.work(Job { from, call, work, response: Response::default(), ticket: None });
+        self.work(Job::new(from, call, work));
     }
 
     /// A command that may wait, for one shard, this one or another.
@@ -458,7 +451,7 @@ impl Core {
 
     fn attend(self: &Rc<Self>, from: ShardId, call: CallId, wait: Box<Wait>) {
         let work = Work::Wait { wait, word: Word::Over };
-        self.work(Job { from, call, work, response: Response::default(), ticket: None });
+        self.work(Job::new(from, call, work));
     }
 
     /// A client that stood in line hears what became of it, when the log lets it.

@@ -1,6 +1,8 @@
 //! Work that reaches a shard from a session, here or elsewhere: commands of a pipeline, a
 //! transaction on one shard, a command that may wait. It may have to wait for its turn.
 
+use std::mem;
+
 use crate::base::ids::ShardId;
 use crate::commands::order::{Envelope, Response, Wait};
 use crate::limits::{BATCH_REPLY_BYTES, WARM_MAX};
@@ -43,6 +45,16 @@ pub(in crate::server) enum Work {
 }
 
 impl Job {
+    /// Work that has not begun.
+    pub fn new(from: ShardId, call: CallId, mut work: Work) -> Job {
+        // An envelope brings the room for its replies.
+        let response = match &mut work {
+            Work::Envelope(envelope) => mem::take(&mut envelope.response),
+            _ => Response::default(),
+        };
+        Job { from, call, work, response, ticket: None }
+    }
+
     /// Runs what it can. Returns the claim that it has to wait for, if any.
     pub fn run(
         &mut self,

@@ -60,3 +60,4 @@ pub mod transact;
 pub mod users;
 pub mod verify;
 pub mod waiting;
+pub mod warm;

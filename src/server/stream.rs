@@ -1,7 +1,7 @@
 //! One client's socket as its task sees it: bytes in, bytes out, and its end. The core's driver
 //! moves the bytes between the ring and the tasks.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -9,8 +9,10 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use crate::limits::{INPUT_WAITING, OUTPUT_UNSENT};
+use crate::base::ids::Db;
+use crate::limits::{INPUT_WAITING, OUTPUT_UNSENT, WARM_MAX};
 use crate::resp::buffer::Buffer;
+use crate::resp::request::second_word;
 use crate::server::core::Core;
 use crate::server::listen;
 use crate::server::requests::Requests;
@@ -25,12 +27,16 @@ pub struct Net {
     sockets: RefCell<Sockets>,
     places: RefCell<Vec<Option<Rc<Place>>>>,
     next: Cell<u16>,
+    /// The connections whose requests have come in this turn, `WARM_MAX` at most.
+    arrived: RefCell<Vec<Rc<Place>>>,
 }
 
 /// Where the driver leaves what came for one connection.
 #[derive(Default)]
 struct Place {
     input: RefCell<Vec<u8>>,
+    /// The database that its next request is for.
+    db: Cell<Db>,
     /// Nothing more comes; an error if the connection broke.
     ended: Cell<bool>,
     broken: Cell<Option<io::Error>>,
@@ -59,6 +65,7 @@ impl Net {
             sockets: RefCell::new(sockets),
             places: RefCell::default(),
             next: Cell::new(0),
+            arrived: RefCell::default(),
         }))
     }
 
@@ -100,14 +107,33 @@ impl Net {
                     }
                     self.hand_out(event)
                 }
-                None => return found,
+                None => break,
             };
             match then {
                 Then::Nothing => {}
                 Then::Pause(id) => self.sockets.borrow_mut().pause(id),
                 Then::Accept(socket) => listen::accepted(core, socket),
             }
+            if self.arrived.borrow().len() == WARM_MAX {
+                self.warm(core);
+            }
         }
+        self.warm(core);
+        found
+    }
+
+    /// Requests of several connections have come in this turn (see `Core::warm`).
+    fn warm(&self, core: &Core) {
+        let mut arrived = self.arrived.borrow_mut();
+        if let [first, _, ..] = arrived.as_slice() {
+            let db = first.db.get();
+            let same = arrived.iter().filter(|place| place.db.get() == db);
+            let words = same.filter_map(|place| {
+                Ref::filter_map(place.input.borrow(), |input| Some(second_word(input)?.0)).ok()
+            });
+            core.warm(db, words.map(Key));
+        }
+        arrived.clear();
     }
 
     fn hand_out(&self, event: Event<'_>) -> Then {
@@ -115,6 +141,7 @@ impl Net {
             Event::Received(id, bytes) => {
                 let Some(place) = self.place(id) else { return Then::Nothing };
                 place.input.borrow_mut().extend_from_slice(&bytes);
+                self.arrived.borrow_mut().push(Rc::clone(&place));
                 (id, place)
             }
             Event::Ended(id, error) => {
@@ -140,6 +167,15 @@ impl Net {
             return Then::Pause(id);
         }
         Then::Nothing
+    }
+}
+
+/// A key in the input of a connection.
+struct Key<'a>(Ref<'a, [u8]>);
+
+impl AsRef<[u8]> for Key<'_> {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -236,6 +272,11 @@ impl Socket {
             self.net.sockets.borrow_mut().resume(self.id);
         }
         Ok(read)
+    }
+
+    /// The next request is for this database.
+    pub fn expect(&self, db: Db) {
+        self.place.db.set(db);
     }
 
     /// Queues the bytes; says whether the client reads fast enough for more.
