@@ -8,6 +8,7 @@ use crate::commands::excerpt::Excerpt;
 use crate::commands::session::Watched;
 use crate::commands::spec::Command;
 use crate::commands::table;
+use crate::limits::SPARE_BYTES;
 use crate::observe::slowlog::Slow;
 use crate::resp::args::{Args, OwnedArgs, Span};
 use crate::resp::error::Error;
@@ -28,10 +29,6 @@ pub struct Item {
 /// On the way back it carries the replies to those that have been run, and its memory serves again.
 #[derive(Debug, Default)]
 pub struct Envelope {
-    /// The session's protocol version when the next command is added; HELLO changes it on the way.
-    pub proto: Proto,
-    /// Whether the session tracks, likewise.
-    pub tracker: Option<Tracker>,
     /// The first command that has not been run: if the replies became too many, the others are run
     /// on another journey, when these have left.
     pub next: usize,
@@ -238,22 +235,30 @@ impl Item {
 impl Envelope {
     /// Forgets everything but its memory.
     pub fn clear(&mut self) {
-        let Envelope { proto, tracker, next, response, bytes, spans, calls } = self;
-        (*proto, *tracker, *next) = (Proto::default(), None, 0);
+        let Envelope { next, response, bytes, spans, calls } = self;
+        *next = 0;
         response.clear();
         bytes.clear();
         spans.clear();
         calls.clear();
     }
 
+    /// Gives the memory of its arguments back, if it is much and all commands have been run.
+    pub fn shed(&mut self) {
+        if self.is_run() && self.bytes.capacity() > SPARE_BYTES {
+            self.bytes = Vec::new();
+        }
+    }
+
     /// Bytes of memory that it holds.
     pub fn held(&self) -> usize {
-        let Response { bytes, ends, .. } = &self.response;
+        let Response { bytes, ends, slow, .. } = &self.response;
         self.bytes.capacity()
             + size_of::<Span>() * self.spans.capacity()
             + size_of::<Packed>() * self.calls.capacity()
             + bytes.capacity()
             + size_of::<(u32, Lsn)>() * ends.capacity()
+            + size_of::<Slow>() * slow.capacity()
     }
 
     /// Has every command been run?
@@ -261,15 +266,19 @@ impl Envelope {
         self.next >= self.calls.len()
     }
 
-    /// Adds a command.
-    pub fn push(&mut self, command: &'static Command, args: Args<'_>, db: Db) {
+    /// Adds a command. The protocol and whether the session tracks may change on the way, with
+    /// HELLO and CLIENT TRACKING.
+    pub fn push(
+        &mut self,
+        (command, args, db): (&'static Command, Args<'_>, Db),
+        (proto, tracker): (Proto, Option<Tracker>),
+    ) {
         let first = self.spans.len() as u32;
         for arg in args.iter() {
             let start = self.bytes.len() as u32;
             self.bytes.extend_from_slice(arg);
             self.spans.push(Span { start, len: arg.len() as u32 });
         }
-        let (proto, tracker) = (self.proto, self.tracker);
         let count = args.len() as u32;
         self.calls.push(Packed { command, db, proto, tracker, first, count });
     }
@@ -291,7 +300,7 @@ impl Envelope {
 
     /// The protocol of the reply to command `index`.
     pub fn proto_of(&self, index: usize) -> Proto {
-        self.calls.get(index).map_or(self.proto, |packed| packed.proto)
+        self.calls.get(index).map_or(Proto::default(), |packed| packed.proto)
     }
 
     /// Who sent command `index`, if that session tracks.

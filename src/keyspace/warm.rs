@@ -5,7 +5,8 @@ use crate::keyspace::keyspace::Keyspace;
 use crate::limits::WARM_MAX;
 
 impl Keyspace {
-    /// Asks memory for what the lookups of these keys will read, `WARM_MAX` of them at most.
+    /// Asks memory for what the lookups of these keys will read, `WARM_MAX` of them at most. For
+    /// one alone nothing is gained.
     pub fn warm<K: AsRef<[u8]>>(&self, db: Db, keys: impl Iterator<Item = K>) {
         let table = &self.database(db).table;
         let mut hashes = [0; WARM_MAX];
@@ -14,6 +15,8 @@ impl Keyspace {
             *hash = table.hash(key.as_ref());
             count += 1;
         }
-        table.warm(hashes.get(..count).unwrap_or_default());
+        if count > 1 {
+            table.warm(hashes.get(..count).unwrap_or_default());
+        }
     }
 }

@@ -75,6 +75,9 @@ struct Answer {
     envelope: Option<Box<Envelope>>,
 }
 
+/// Places and debts for which a connection keeps memory between batches: a kilobyte or two.
+const PLACES_KEEP: usize = 64;
+
 impl Pipeline {
     /// Notes that the last reply, from `start` on, depends on an effect.
     pub fn owe(&mut self, start: usize, requires: Lsn) {
@@ -96,8 +99,8 @@ impl Pipeline {
     pub fn send(
         &mut self,
         shard: ShardId,
-        (proto, tracker): (Proto, Option<Tracker>),
-        (command, args, db): (&'static Command, Args<'_>, Db),
+        session: (Proto, Option<Tracker>),
+        call: (&'static Command, Args<'_>, Db),
         spare: &mut Spare,
     ) {
         let found = self.envelopes.iter().position(|(to, _)| *to == shard);
@@ -107,9 +110,7 @@ impl Pipeline {
         });
         if let Some((_, envelope)) = self.envelopes.get_mut(at) {
             self.places.push(Place { at: self.out.len(), shard, index: envelope.len() });
-            envelope.proto = proto;
-            envelope.tracker = tracker;
-            envelope.push(command, args, db);
+            envelope.push(call, session);
         }
     }
 
@@ -174,6 +175,9 @@ impl Pipeline {
         debug_assert!(self.places.is_empty(), "what travels is collected first");
         self.out.clear();
         self.owed.clear();
+        // Connections may be many, and most of them idle.
+        self.owed.shrink_to(PLACES_KEEP);
+        self.places.shrink_to(PLACES_KEEP);
     }
 }
 
@@ -187,7 +191,8 @@ enum InOrder {
 impl Open {
     /// More replies of a shard. Those that it sent before are in their places: it was not asked to
     /// go on otherwise.
-    fn take_in(&mut self, shard: ShardId, envelope: Box<Envelope>) {
+    fn take_in(&mut self, shard: ShardId, mut envelope: Box<Envelope>) {
+        envelope.shed();
         let envelope = Some(envelope);
         match self.answers.iter_mut().find(|answer| answer.shard == shard) {
             Some(answer) => answer.envelope = envelope,
@@ -223,11 +228,11 @@ impl Open {
     /// The reply for a place, if it has come.
     fn reply(&self, place: Place) -> Option<&[u8]> {
         let answer = self.answers.iter().find(|answer| answer.shard == place.shard);
-        let envelope = answer.and_then(|answer| answer.envelope.as_ref());
-        let base = answer.map_or(0, |answer| answer.base);
-        let reply = envelope.and_then(|envelope| envelope.response.get(place.index - base));
+        let reply = answer
+            .and_then(|answer| answer.envelope.as_ref()?.response.get(place.index - answer.base));
         // An envelope has a reply for each of its commands in the end.
-        let ended = envelope.is_none_or(|envelope| envelope.is_run());
+        let ended =
+            answer.is_none_or(|answer| answer.envelope.as_ref().is_some_and(|it| it.is_run()));
         reply.or(ended.then_some(b"-ERR internal: reply missing\r\n"))
     }
 

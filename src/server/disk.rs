@@ -490,7 +490,11 @@ pub(in crate::server) fn open_direct(
     if !blocks.iter().all(fit) {
         return Ok(None);
     }
-    options.custom_flags(OFlags::DIRECT.bits().cast_signed()).open(path).map(Some)
+    match options.custom_flags(OFlags::DIRECT.bits().cast_signed()).open(path) {
+        // It says that it can, and cannot.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(None),
+        opened => opened.map(Some),
+    }
 }
 
 /// Reads until the buffer is full or the file ends, and returns how much was read.

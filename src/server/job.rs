@@ -138,10 +138,9 @@ fn warm(shard: &Shard, envelope: &Envelope) {
     if !envelope.next.is_multiple_of(WARM_MAX) {
         return;
     }
+    let Some((_, _, db)) = envelope.get(envelope.next) else { return };
     let next = (envelope.next..envelope.len()).filter_map(|index| envelope.get(index));
-    if let (Some((_, _, db)), 2..) = (next.clone().next(), envelope.len() - envelope.next) {
-        shard.keys.warm(db, next.map(|(_, args, _)| args.at(1)));
-    }
+    shard.keys.warm(db, next.map(|(_, args, _)| args.at(1)));
 }
 
 /// What a wait has come to, as it travels.

@@ -45,7 +45,8 @@ impl Connection {
         }
         let mut away = 0;
         for (shard, envelope) in self.pipeline.take_envelopes() {
-            self.core.shard.borrow_mut().counters.commands_forwarded += envelope.len() as u64;
+            self.core.shard.borrow_mut().counters.commands_forwarded +=
+                (envelope.len() - envelope.next) as u64;
             self.core.send_envelope(shard, self.call, envelope);
             away += 1;
         }

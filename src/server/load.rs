@@ -145,7 +145,7 @@ async fn load_base(
         check_commands(core, base).await?;
     }
     let mut fill = BaseFill::new(manifest, shard_id, base);
-    let mut blocks = open(core, &base.path, Way::Direct).await?;
+    let mut blocks = open(core, &base.path, way(base)).await?;
     let mut block = Aligned::default();
     loop {
         block = next(core, &mut blocks, block).await?;
@@ -160,10 +160,15 @@ async fn load_base(
     Ok(())
 }
 
+/// Commands are read twice: the second time they come from the page cache.
+fn way(base: &Base) -> Way {
+    if fill::is_commands(base) { Way::Cached } else { Way::Direct }
+}
+
 /// Commands are run only once the checksum of all of them holds.
 async fn check_commands(core: &Core, base: &Base) -> Result<(), String> {
     let mut check = TextBaseCheck::default();
-    let mut blocks = open(core, &base.path, Way::Direct).await?;
+    let mut blocks = open(core, &base.path, way(base)).await?;
     let mut block = Aligned::default();
     loop {
         block = blocks.next(block).await.map_err(|error| error.to_string())?;

@@ -125,14 +125,12 @@ impl Net {
     /// Requests of several connections have come in this turn (see `Core::warm`).
     fn warm(&self, core: &Core) {
         let mut arrived = self.arrived.borrow_mut();
-        if let [first, _, ..] = arrived.as_slice() {
-            let db = first.db.get();
-            let same = arrived.iter().filter(|place| place.db.get() == db);
-            let words = same.filter_map(|place| {
-                Ref::filter_map(place.input.borrow(), |input| Some(second_word(input)?.0)).ok()
-            });
-            core.warm(db, words.map(Key));
-        }
+        let Some(db) = arrived.first().map(|place| place.db.get()) else { return };
+        let same = arrived.iter().filter(|place| place.db.get() == db);
+        let words = same.filter_map(|place| {
+            Ref::filter_map(place.input.borrow(), |input| Some(second_word(input)?.0)).ok()
+        });
+        core.warm(db, words.map(Key));
         arrived.clear();
     }
 
@@ -140,8 +138,12 @@ impl Net {
         let (id, place) = match event {
             Event::Received(id, bytes) => {
                 let Some(place) = self.place(id) else { return Then::Nothing };
-                place.input.borrow_mut().extend_from_slice(&bytes);
-                self.arrived.borrow_mut().push(Rc::clone(&place));
+                let mut input = place.input.borrow_mut();
+                if input.is_empty() {
+                    self.arrived.borrow_mut().push(Rc::clone(&place));
+                }
+                input.extend_from_slice(&bytes);
+                drop(input);
                 (id, place)
             }
             Event::Ended(id, error) => {

@@ -2,6 +2,8 @@
 //! asked for together (base/table/warm.rs says why). They come together in three ways: one behind
 //! the other on a connection, on several connections in one turn, and from clients of other cores.
 
+use std::iter;
+
 use crate::base::ids::Db;
 use crate::limits::WARM_MAX;
 use crate::router::slot::shard_of;
@@ -19,14 +21,15 @@ impl Core {
     /// The same for commands of several clients of other cores. (Those that travel together are
     /// looked after when they run.)
     pub fn warm_messages(&self, messages: &[Message]) {
+        let shard = self.shard.borrow();
         for messages in messages.chunks(WARM_MAX) {
-            let calls = messages.iter().filter_map(|message| match message {
+            let mut calls = messages.iter().filter_map(|message| match message {
                 Message::Envelope { envelope, .. } if envelope.len() == 1 => envelope.get(0),
                 _ => None,
             });
-            if let (Some((_, _, db)), Some(_)) = (calls.clone().next(), calls.clone().nth(1)) {
-                self.warm(db, calls.map(|(_, args, _)| args.at(1)));
-            }
+            let Some((_, first, db)) = calls.next() else { continue };
+            let others = calls.filter(|(_, _, other)| *other == db).map(|(_, args, _)| args);
+            shard.keys.warm(db, iter::once(first).chain(others).map(|args| args.at(1)));
         }
     }
 }
