@@ -298,14 +298,9 @@ impl Envelope {
         self.bytes.len()
     }
 
-    /// The protocol of the reply to command `index`.
-    pub fn proto_of(&self, index: usize) -> Proto {
-        self.calls.get(index).map_or(Proto::default(), |packed| packed.proto)
-    }
-
-    /// Who sent command `index`, if that session tracks.
-    pub fn tracker_of(&self, index: usize) -> Option<Tracker> {
-        self.calls.get(index).and_then(|packed| packed.tracker)
+    /// The protocol of the reply to command `index`, and who sent it, if that session tracks.
+    pub fn session_of(&self, index: usize) -> Option<(Proto, Option<Tracker>)> {
+        self.calls.get(index).map(|packed| (packed.proto, packed.tracker))
     }
 
     /// Command `index`, with its arguments.

@@ -36,8 +36,11 @@ const fn tables() -> [[u16; 256]; WORD] {
 /// what is left of its length over eights comes first, filled up with them.
 fn crc16(bytes: &[u8]) -> u16 {
     let (first, words) = bytes.as_rchunks::<WORD>();
-    let first = first.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
-    words.iter().fold(take_in(0, first), |crc, word| take_in(crc, u64::from_be_bytes(*word)))
+    let start = match first {
+        [] => 0,
+        first => take_in(0, first.iter().fold(0, |word, &byte| word << 8 | u64::from(byte))),
+    };
+    words.iter().fold(start, |crc, word| take_in(crc, u64::from_be_bytes(*word)))
 }
 
 /// The register after eight more bytes.

@@ -70,6 +70,12 @@ impl Slice {
     }
 }
 
+/// Processor time of this thread: what a slice is charged with, whoever else is running.
+pub fn processor_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
 /// Wall time, read now. A clock before 1970 reads as 0.
 pub fn wall() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

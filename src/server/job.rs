@@ -129,7 +129,7 @@ impl Job {
 /// The first command of an envelope that has not been run.
 fn next_request(envelope: &Envelope) -> Option<Request<'_>> {
     let (command, args, db) = envelope.get(envelope.next)?;
-    let (proto, tracker) = (envelope.proto_of(envelope.next), envelope.tracker_of(envelope.next));
+    let (proto, tracker) = envelope.session_of(envelope.next)?;
     Some(Request { command, args, db, proto, tracker })
 }
 

@@ -141,11 +141,15 @@ async fn load_base(
     shard_id: ShardId,
     base: &Base,
 ) -> Result<(), String> {
-    if fill::is_commands(base) {
-        check_commands(core, base).await?;
-    }
+    let way = match fill::is_commands(base) {
+        true => {
+            check_commands(core, base).await?;
+            Way::Cached
+        }
+        false => Way::Direct,
+    };
     let mut fill = BaseFill::new(manifest, shard_id, base);
-    let mut blocks = open(core, &base.path, way(base)).await?;
+    let mut blocks = open(core, &base.path, way).await?;
     let mut block = Aligned::default();
     loop {
         block = next(core, &mut blocks, block).await?;
@@ -160,15 +164,11 @@ async fn load_base(
     Ok(())
 }
 
-/// Commands are read twice: the second time they come from the page cache.
-fn way(base: &Base) -> Way {
-    if fill::is_commands(base) { Way::Cached } else { Way::Direct }
-}
-
-/// Commands are run only once the checksum of all of them holds.
+/// Commands are run only once the checksum of all of them holds: they are read twice, the second
+/// time from the page cache.
 async fn check_commands(core: &Core, base: &Base) -> Result<(), String> {
     let mut check = TextBaseCheck::default();
-    let mut blocks = open(core, &base.path, way(base)).await?;
+    let mut blocks = open(core, &base.path, Way::Cached).await?;
     let mut block = Aligned::default();
     loop {
         block = blocks.next(block).await.map_err(|error| error.to_string())?;

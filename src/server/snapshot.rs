@@ -2,13 +2,13 @@
 //! they made goes to the file (base_file.rs).
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::base::ids::{Epoch, Generation, ShardId};
 use crate::limits::{SNAPSHOT_BUFFER, SNAPSHOT_SLICE, SNAPSHOT_SLICE_LEAST};
 use crate::persist::manifest::Base;
 use crate::persist::names;
 use crate::server::base_file::{BaseFile, Buffers};
+use crate::server::clock::processor_time;
 use crate::server::core::Core;
 use crate::server::disk::{self, DiskError};
 use crate::shard::cut::{BaseForm, Progress};
@@ -103,12 +103,6 @@ fn slice(core: &Rc<Core>) -> Progress {
     };
     shard.note_slice((processor_time() - began).as_micros() as u64);
     progress
-}
-
-/// Processor time of this thread: what a slice is charged with, whoever else is running.
-fn processor_time() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
 /// Gives a snapshot up everywhere: the sweep goes on in the background, and the files are removed.

@@ -2,8 +2,6 @@
 //! asked for together (base/table/warm.rs says why). They come together in three ways: one behind
 //! the other on a connection, on several connections in one turn, and from clients of other cores.
 
-use std::iter;
-
 use crate::base::ids::Db;
 use crate::limits::WARM_MAX;
 use crate::router::slot::shard_of;
@@ -23,13 +21,14 @@ impl Core {
     pub fn warm_messages(&self, messages: &[Message]) {
         let shard = self.shard.borrow();
         for messages in messages.chunks(WARM_MAX) {
-            let mut calls = messages.iter().filter_map(|message| match message {
+            let single = messages.iter().filter_map(|message| match message {
                 Message::Envelope { envelope, .. } if envelope.len() == 1 => envelope.get(0),
                 _ => None,
             });
-            let Some((_, first, db)) = calls.next() else { continue };
-            let others = calls.filter(|(_, _, other)| *other == db).map(|(_, args, _)| args);
-            shard.keys.warm(db, iter::once(first).chain(others).map(|args| args.at(1)));
+            let mut calls = single.peekable();
+            let Some(&(_, _, db)) = calls.peek() else { continue };
+            let same = calls.filter(|(_, _, other)| *other == db);
+            shard.keys.warm(db, same.map(|(_, args, _)| args.at(1)));
         }
     }
 }

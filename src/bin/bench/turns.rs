@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use basalt::base::prng::Prng;
+use basalt::server::clock::processor_time;
 
 use crate::{control, ends};
 
@@ -92,12 +93,6 @@ fn walk() -> Turns {
     // What nobody looks at would not be written.
     std::hint::black_box(&memory);
     turns
-}
-
-/// Of this thread.
-fn processor_time() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
 }
 
 #[cfg(test)]
