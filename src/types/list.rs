@@ -46,7 +46,7 @@ impl List {
             List::Small(bytes) => elements(bytes).nth(index),
             List::Big(tree) => {
                 let spot = tree.seek(At::Position(index))?;
-                spot.chunk().elements().nth(index - spot.start())
+                spot.chunk().get(index - spot.start())
             }
         }
     }
@@ -57,9 +57,10 @@ impl List {
             List::Small(bytes) => (elements(bytes), None),
             List::Big(tree) => (elements(&[]), tree.seek(At::Position(from))),
         };
-        let mut skip = from - spot.as_ref().map_or(0, |spot| spot.start().min(from));
+        let mut skip = from;
         if let Some(spot) = &spot {
-            now = spot.chunk().elements();
+            now = spot.chunk().elements_from(from - spot.start().min(from));
+            skip = 0;
         }
         std::iter::from_fn(move || {
             loop {

@@ -12,10 +12,38 @@ use crate::types::tree::Chunk;
 pub const PACKED_MAX: usize = 2 << 10;
 
 /// Byte strings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Packed {
     bytes: Vec<u8>,
+    mark: Mark,
 }
+
+impl PartialEq for Packed {
+    fn eq(&self, other: &Packed) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+/// Where one of the elements begins, or the end: elements can only be read forwards, and a queue
+/// that is emptied from its end would go over all of a chunk for each. Valid if and only if the
+/// first `index` elements end at `at`.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    index: u32,
+    at: u32,
+}
+
+impl Default for Mark {
+    /// The first element.
+    fn default() -> Mark {
+        Mark { index: 0, at: HEAD as u32 }
+    }
+}
+
+/// Bytes of the count.
+const HEAD: usize = 2;
+/// A change that is further than this behind the mark moves the mark, to half as far before it.
+const MARK_BEHIND: usize = 64;
 
 /// Goes over the elements of `Packed` bytes.
 #[derive(Clone, Debug)]
@@ -27,21 +55,21 @@ pub struct Elements<'a> {
 impl Packed {
     /// What `into_bytes` gave.
     pub fn of(bytes: Box<[u8]>) -> Packed {
-        Packed { bytes: bytes.into_vec() }
+        Packed { bytes: bytes.into_vec(), mark: Mark::default() }
     }
 
     /// Bytes that come from elsewhere, if they are valid.
     pub fn verified(bytes: &[u8]) -> Option<Packed> {
         let mut elements = elements(bytes);
         // Only the shortest form of each length is valid.
-        let (count, mut seen, mut used) = (elements.len(), 0, 2);
+        let (count, mut seen, mut used) = (elements.len(), 0, HEAD);
         for element in elements.by_ref() {
             seen += 1;
             used += room(element);
         }
         let exact = seen == count && used == bytes.len();
         let valid = bytes.is_empty() || exact && count > 0;
-        valid.then(|| Packed { bytes: bytes.to_vec() })
+        valid.then(|| Packed::of(bytes.into()))
     }
 
     /// As one piece of memory without slack.
@@ -59,23 +87,29 @@ impl Packed {
         elements(&self.bytes)
     }
 
+    /// The elements from the one at `index` on.
+    pub fn elements_from(&self, index: usize) -> Elements<'_> {
+        let left = self.len().saturating_sub(index);
+        Elements { rest: self.bytes.get(self.offset(index)..).unwrap_or_default(), left }
+    }
+
     /// The element at `index`.
     pub fn get(&self, index: usize) -> Option<&[u8]> {
-        self.elements().nth(index)
+        self.elements_from(index).next()
     }
 
     /// Makes room for one more element, and none beyond it.
     pub fn reserve_exact(&mut self, element: &[u8]) {
-        let head = if self.bytes.is_empty() { 2 } else { 0 };
+        let head = if self.bytes.is_empty() { HEAD } else { 0 };
         self.bytes.reserve_exact(head + room(element));
     }
 
     /// Puts an element before the one at `index`, or at the end; there is room in the count.
     pub fn insert(&mut self, index: usize, element: &[u8]) {
         if self.bytes.is_empty() {
-            self.bytes.extend_from_slice(&[0; 2]);
+            self.bytes.extend_from_slice(&[0; HEAD]);
         }
-        let at = self.offset(index);
+        let at = self.change(index);
         let (head, len) = prefix(element.len());
         let head = head.get(..len).unwrap_or_default();
         if at == self.bytes.len() {
@@ -84,33 +118,30 @@ impl Packed {
         } else {
             self.bytes.splice(at..at, head.iter().chain(element).copied());
         }
-        self.count(Elements::len(&self.elements()) + 1);
+        self.count(self.len() + 1);
     }
 
     /// Removes the elements from one index up to another, as far as there are any.
     pub fn remove(&mut self, from: usize, to: usize) {
-        let count = self.elements().len();
+        let count = self.len();
         let to = to.min(count);
         if from >= to {
             return;
         }
         if to - from == count {
-            self.bytes = Vec::new();
+            *self = Packed::default();
             return;
         }
-        let gone = to - from;
-        let mut elements = self.elements();
-        elements.by_ref().take(from).for_each(drop);
-        let start = self.bytes.len() - elements.rest.len();
-        elements.by_ref().take(gone).for_each(drop);
-        let end = self.bytes.len() - elements.rest.len();
+        let start = self.change(from);
+        let end = start + length(self.bytes.get(start..).unwrap_or_default(), to - from);
         self.bytes.drain(start..end);
-        self.count(count - gone);
+        self.count(count - (to - from));
     }
 
     /// Puts another element in the place of the one at `index`.
     pub fn replace(&mut self, index: usize, element: &[u8]) {
-        let (from, to) = (self.offset(index), self.offset(index + 1));
+        let from = self.change(index);
+        let to = from + length(self.bytes.get(from..).unwrap_or_default(), 1);
         let (head, len) = prefix(element.len());
         let head = head.get(..len).unwrap_or_default();
         self.bytes.reserve_exact((len + element.len()).saturating_sub(to - from));
@@ -122,14 +153,25 @@ impl Packed {
 
     /// Where the element at `index` begins, or the end.
     fn offset(&self, index: usize) -> usize {
-        let mut elements = self.elements();
-        if index >= elements.left {
+        if index >= self.len() {
             return self.bytes.len();
         }
-        for _ in 0..index {
-            elements.next();
+        let mark = if index < self.mark.index as usize { Mark::default() } else { self.mark };
+        let at = mark.at as usize;
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        at + length(rest, index - mark.index as usize)
+    }
+
+    /// As `offset`, for a change there: what follows may begin elsewhere afterwards.
+    fn change(&mut self, index: usize) -> usize {
+        if index < self.mark.index as usize {
+            self.mark = Mark::default();
         }
-        self.bytes.len() - elements.rest.len()
+        if index < self.len() && index - self.mark.index as usize > MARK_BEHIND {
+            let before = index - MARK_BEHIND / 2;
+            self.mark = Mark { index: before as u32, at: self.offset(before) as u32 };
+        }
+        self.offset(index)
     }
 
     fn count(&mut self, count: usize) {
@@ -158,11 +200,12 @@ impl Chunk for Packed {
     fn first(&self) {}
 
     fn split_off(&mut self, at: usize) -> Packed {
-        let count = self.elements().len();
-        let offset = self.offset(at);
+        let count = self.len();
+        let offset = self.change(at);
         let tail = self.bytes.get(offset..).unwrap_or_default();
-        let mut next = Packed { bytes: Vec::with_capacity(2 + tail.len()) };
-        next.bytes.extend_from_slice(&[0; 2]);
+        let mut next = Packed::default();
+        next.bytes.reserve_exact(HEAD + tail.len());
+        next.bytes.extend_from_slice(&[0; HEAD]);
         next.bytes.extend_from_slice(tail);
         next.count(count - at);
         self.bytes.truncate(offset);
@@ -172,8 +215,8 @@ impl Chunk for Packed {
     }
 
     fn append(&mut self, next: &Packed) {
-        let count = self.elements().len() + next.elements().len();
-        self.bytes.extend_from_slice(next.bytes.get(2..).unwrap_or_default());
+        let count = self.len() + next.len();
+        self.bytes.extend_from_slice(next.bytes.get(HEAD..).unwrap_or_default());
         self.count(count);
     }
 }
@@ -181,7 +224,14 @@ impl Chunk for Packed {
 /// The elements of bytes that are valid.
 pub fn elements(bytes: &[u8]) -> Elements<'_> {
     let left = bytes.first_chunk().map_or(0, |two| usize::from(u16::from_le_bytes(*two)));
-    Elements { rest: bytes.get(2..).unwrap_or_default(), left }
+    Elements { rest: bytes.get(HEAD..).unwrap_or_default(), left }
+}
+
+/// Bytes that the first `count` elements take, all of which are there.
+fn length(bytes: &[u8], count: usize) -> usize {
+    let mut elements = Elements { rest: bytes, left: count };
+    elements.by_ref().for_each(drop);
+    bytes.len() - elements.rest.len()
 }
 
 impl<'a> Iterator for Elements<'a> {
@@ -232,13 +282,18 @@ mod tests {
 
     #[test]
     fn behaves_like_a_vector() {
+        [30, 500].into_iter().for_each(holds_as_many);
+    }
+
+    fn holds_as_many(most: usize) {
         let mut prng = Prng::new(1);
+        let mut marked = 0;
         let (mut packed, mut model) = (Packed::default(), Vec::<Vec<u8>>::new());
         for step in 0..4000 {
             let len = [5, 253, 254, 255, 256, 70_000][prng.below(6) as usize];
             let element = vec![step as u8; if step % 20 == 0 { len } else { len % 200 }];
             let at = prng.below(model.len() as u64 + 1) as usize;
-            match prng.below(if model.len() > 30 { 3 } else { 9 }) {
+            match prng.below(if model.len() > most { 3 } else { 9 }) {
                 0 => {
                     let to = at + prng.below(3) as usize;
                     packed.remove(at, to);
@@ -263,12 +318,18 @@ mod tests {
                 }
             }
             assert_eq!(packed.elements().collect::<Vec<_>>(), model, "step {step}");
+            let Mark { index, at: byte } = packed.mark;
+            let before: usize = model[..index as usize].iter().map(|one| room(one)).sum();
+            assert_eq!(HEAD + before, byte as usize, "step {step}");
+            marked += u32::from(index > 0);
+            assert!(packed.elements_from(at).eq(model[at.min(model.len())..].iter()), "{step}");
             assert_eq!(
                 (packed.len(), packed.get(at)),
                 (model.len(), model.get(at).map(|e| &e[..]))
             );
             assert_eq!(Packed::verified(packed.as_bytes()).as_ref(), Some(&packed));
         }
+        assert_eq!(marked > 500, most > MARK_BEHIND, "{marked} of 4000");
     }
 
     #[test]

@@ -5,7 +5,11 @@
 //! away from processors that use much of it, and the kernel does its own work when there is an
 //! idle moment. So a loop of the lowest class (SCHED_IDLE: it gives way to everything, at once)
 //! keeps the servers' cores busy for a while. What a snapshot itself costs is what is left beyond
-//! that.
+//! that. Where sessions are scheduled as groups (sched_autogroup_enabled, the default of most
+//! kernels) it gives way to the server at once, but not to the kernel's own threads: to them it is
+//! part of the server's group, whose turn they may wait for, up to 4 ms with a tick of that length.
+//! A sync needs one of them (kblockd, for the flush of the device), so `always` is to be measured
+//! with it off.
 //!
 //! **A crowded disk**: others write to it as fast as it takes it, past the page cache.
 

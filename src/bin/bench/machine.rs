@@ -16,6 +16,9 @@ pub struct Machine {
     pub memory_mib: u64,
     /// The kernel.
     pub kernel: String,
+    /// Does the kernel divide the processors between sessions (autogroup)? Then everything that a
+    /// bench starts is one group, and the kernel's own threads wait for its turn to end.
+    pub groups: bool,
 }
 
 impl Machine {
@@ -30,6 +33,7 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_mib: kilobytes(&read("/proc/meminfo"), "MemTotal") / 1024,
             kernel,
+            groups: read("/proc/sys/kernel/sched_autogroup_enabled").trim() == "1",
         }
     }
 
@@ -41,11 +45,12 @@ impl Machine {
     /// One line for a page.
     pub fn tell(&self) -> String {
         format!(
-            "{}, {} cores, {:.1} GiB, {}",
+            "{}, {} cores, {:.1} GiB, {} (kernel.sched_autogroup_enabled {})",
             self.processor,
             self.cores,
             self.memory_mib as f64 / 1024.0,
-            self.kernel
+            self.kernel,
+            u8::from(self.groups)
         )
     }
 }

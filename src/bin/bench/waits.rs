@@ -1,5 +1,7 @@
 //! The page of `stalls`: a table and a picture for each type, and the figures as CSV and JSON.
 
+use clap::ValueEnum;
+
 use crate::giant::{Action, Giant};
 use crate::json::{Csv, Json};
 use crate::rig::Rig;
@@ -33,13 +35,20 @@ const FIGURES: &[(&str, Option<&str>, Of)] = &[
     ("p99.9, ms", Some("p99.9"), |seen| Some(seen.p999)),
     ("answered in, ms", Some("answered"), |seen| seen.answered),
     ("done in, ms", Some("done"), |seen| seen.done),
-    ("slices", None, |seen| seen.slices.map(|slices| slices.count)),
-    ("slices above 100 us", None, |seen| seen.slices.map(|slices| slices.above)),
-    ("longest slice, us", None, |seen| seen.slices.map(|slices| slices.longest)),
+    (TURNS[0].0, None, |seen| seen.slices.map(TURNS[0].1)),
+    (TURNS[1].0, None, |seen| seen.slices.map(TURNS[1].1)),
+    (TURNS[2].0, None, |seen| seen.slices.map(TURNS[2].1)),
     ("longest write to the key, us", None, |seen| seen.write),
     ("p99.9 of the writes to the key, us", None, |seen| seen.write_p999),
     ("generator late at most, ms", None, |seen| Some(seen.late)),
     ("writes to the key meanwhile", None, |seen| seen.writes),
+];
+
+/// What is told of slices, and of the turns of nobody that are their control.
+const TURNS: [(&str, fn(Turns) -> f64); 3] = [
+    ("slices", |turns| turns.count),
+    ("slices above 100 us", |turns| turns.above),
+    ("longest slice, us", |turns| turns.longest),
 ];
 
 impl Results {
@@ -211,35 +220,58 @@ fn lateness(names: &[&str], results: &Results) -> String {
     out
 }
 
+/// One figure of one server in each round.
+struct Line<'a> {
+    giant: Giant,
+    action: String,
+    figure: &'static str,
+    server: &'a str,
+    values: Vec<f64>,
+}
+
+fn lines<'a>(names: &[&'a str], results: &Results) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
+    for row in &results.rows {
+        let server = names.get(row.server).copied().unwrap_or_default();
+        let action = row.action.title(row.giant);
+        lines.extend(FIGURES.iter().map(|(figure, _, of)| {
+            let values = row.seen.iter().filter_map(of).collect();
+            Line { giant: row.giant, action: action.clone(), figure, server, values }
+        }));
+    }
+    for &giant in Giant::value_variants() {
+        let turns =
+            || results.nobody.iter().filter(|(of, _)| *of == giant).map(|(_, turns)| *turns);
+        lines.extend(TURNS.iter().map(|(figure, of)| {
+            let (action, values) = (Action::Nothing.title(giant), turns().map(of).collect());
+            Line { giant, action, figure, server: "nobody", values }
+        }));
+    }
+    lines.retain(|line| !line.values.is_empty());
+    lines
+}
+
 fn data(rig: &Rig, names: &[&str], results: &Results) -> (Csv, Json) {
     let mut csv = Csv::new(&["type", "action", "figure", "server", "round", "value"]);
     let mut all = Vec::new();
-    for row in &results.rows {
-        let name = names.get(row.server).copied().unwrap_or_default();
-        let action = row.action.title(row.giant);
-        for (figure, _, of) in FIGURES {
-            let values: Vec<f64> = row.seen.iter().filter_map(of).collect();
-            if values.is_empty() {
-                continue;
-            }
-            for (value, round) in values.iter().zip(1..) {
-                csv.row(&[
-                    row.giant.name().to_owned(),
-                    action.clone(),
-                    (*figure).to_owned(),
-                    name.to_owned(),
-                    format!("{round}"),
-                    format!("{value:.3}"),
-                ]);
-            }
-            all.push(Json::object(&[
-                ("type", Json::text(row.giant.name())),
-                ("action", Json::text(&action)),
-                ("figure", Json::text(figure)),
-                ("server", Json::text(name)),
-                ("values", Json::List(values.iter().map(|value| Json::Number(*value)).collect())),
-            ]));
+    for Line { giant, action, figure, server, values } in lines(names, results) {
+        for (value, round) in values.iter().zip(1..) {
+            csv.row(&[
+                giant.name().to_owned(),
+                action.clone(),
+                figure.to_owned(),
+                server.to_owned(),
+                format!("{round}"),
+                format!("{value:.3}"),
+            ]);
         }
+        all.push(Json::object(&[
+            ("type", Json::text(giant.name())),
+            ("action", Json::text(&action)),
+            ("figure", Json::text(figure)),
+            ("server", Json::text(server)),
+            ("values", Json::List(values.into_iter().map(Json::Number).collect())),
+        ]));
     }
     let json = Json::object(&[
         ("command", Json::Text(machine::command_line())),
@@ -269,6 +301,11 @@ mod tests {
         assert!(text.contains(row), "{text}");
         let control = ": 1 of 9 above 100 us of processor time, the longest 120 us\n";
         assert!(text.contains(control), "{text}");
+        let lines = lines(&["basalt", "redis"], &results);
+        let nobody = lines.iter().filter(|line| line.server == "nobody");
+        let nobody: Vec<_> = nobody.map(|line| (line.figure, line.values.as_slice())).collect();
+        assert_eq!(nobody[1], ("slices above 100 us", [1.0].as_slice()));
+        assert!(lines.iter().all(|line| !line.values.is_empty()));
         let bars = bars(Giant::List, &["basalt", "redis"], &results);
         assert_eq!(bars.groups, [("nothing".to_owned(), vec![3000.0, 6000.0])]);
         assert!(lateness(&["basalt"], &results).contains("0 ms in the worst"));
