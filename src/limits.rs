@@ -218,6 +218,8 @@ pub const SNAPSHOT_BUFFER: usize = 32 << 10;
 pub const BASE_WRITE: usize = 256 << 10;
 /// Direct writes of a base that may be under way at a time.
 pub const BASE_IN_FLIGHT: usize = 4;
+/// Bytes of the only one while clients wait for syncs of the log, each behind it.
+pub const BASE_WRITE_BESIDE_SYNCS: usize = 64 << 10;
 
 /// What of a snapshot's encoder is kept from one snapshot to the next: no more than this many bytes
 /// a buffer, so that a huge value leaves nothing behind.

@@ -1,6 +1,5 @@
 //! For transactions: marks that are put after the fact, and a keyspace to try things in.
 
-use crate::base::ids::Db;
 use crate::keyspace::item::{Item, Sink};
 use crate::keyspace::keyspace::Keyspace;
 use crate::keyspace::snapshot::{Budget, Step};
@@ -15,8 +14,7 @@ impl Sink for Nowhere {
 impl Keyspace {
     /// The key was changed by the effect whose lsn `begin` was given: the commit of a transaction
     /// gets its lsn after its writes have been applied.
-    pub fn mark(&mut self, db: Db, key: &[u8]) {
-        debug_assert!(db.0 < self.databases());
+    pub fn mark(&mut self, key: &[u8]) {
         self.stamp(self.hasher.hash(key));
     }
 

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use ahash::AHashSet;
+
 use crate::base::ids::{Db, ShardId};
 use crate::commands::excerpt::{self, Excerpt};
 use crate::commands::order::{Item, Tracker, Wanted};
@@ -268,19 +270,17 @@ impl Program {
     fn add_gather(&mut self, item: Item, shards: u16) {
         let mut keys: BTreeMap<ShardId, Vec<Wanted>> = BTreeMap::new();
         let args = item.args.args();
-        let (mut home, excerpts) = (None, excerpts(&item));
+        let (mut home, excerpts, dbs) = (None, excerpts(&item), gathered_dbs(&item));
+        // A key that is named twice is brought once: RPUSH twice would double a list.
+        let mut named = AHashSet::new();
         for (nth, at) in table::keys(item.command, args).enumerate() {
-            let shard = shard_of(args.at(at), shards);
+            let (key, shard) = (args.at(at), shard_of(args.at(at), shards));
             home.get_or_insert(shard);
-            for db in gathered_dbs(&item) {
-                self.need(shard, db, args.at(at));
-                let (keys, name) = (keys.entry(shard).or_default(), (db, args.at(at).to_vec()));
-                // A key that is named twice is brought once: RPUSH twice would double a list.
-                if !keys.iter().any(|wanted| wanted.name == name) {
-                    let [first, other] = &excerpts;
-                    let excerpt = if nth == 0 { first } else { other }.clone();
-                    keys.push(Wanted { name, excerpt });
-                }
+            for db in dbs.iter().copied().filter(|db| named.insert((*db, key))) {
+                self.need(shard, db, key);
+                let [first, other] = &excerpts;
+                let excerpt = if nth == 0 { first } else { other }.clone();
+                keys.entry(shard).or_default().push(Wanted { name: (db, key.to_vec()), excerpt });
             }
         }
         let lookups = sort::follows_patterns(item.command, args).then_some(shards);
@@ -326,8 +326,11 @@ fn head(args: Args<'_>, first: usize) -> OwnedArgs {
 fn gathered_dbs(item: &Item) -> Vec<Db> {
     let args: Args<'_> = item.args.args();
     let mut dbs = vec![item.db];
+    if item.command.name != "copy" {
+        return dbs;
+    }
     for at in 3..args.len().saturating_sub(1) {
-        if args.at(at).eq_ignore_ascii_case(b"db") && item.command.name == "copy" {
+        if args.at(at).eq_ignore_ascii_case(b"db") {
             let named = std::str::from_utf8(args.at(at + 1)).ok().and_then(|n| n.parse().ok());
             dbs.extend(named.map(Db).filter(|db| *db != item.db));
         }

@@ -14,11 +14,42 @@ use std::rc::Rc;
 
 use glommio::task::JoinHandle;
 
-use crate::limits::{BASE_IN_FLIGHT, BASE_WRITE, SNAPSHOT_SCRATCH, SNAPSHOT_UNSYNCED};
+use crate::limits::{
+    BASE_IN_FLIGHT, BASE_WRITE, BASE_WRITE_BESIDE_SYNCS, SNAPSHOT_SCRATCH, SNAPSHOT_UNSYNCED,
+};
+use crate::persist::record::Policy;
 use crate::persist::snapshot_file::touched;
 use crate::server::aligned::{ALIGN, Aligned};
 use crate::server::disk::{DiskError, File, Open};
 use crate::server::requests::Requests;
+
+/// How much of a base the device is given at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Several large writes: a device that takes its time has always one to go on with.
+    Full,
+    /// One small write: clients wait for syncs of the log, and a sync for what the device was given
+    /// before it.
+    BesideSyncs,
+}
+
+/// The pace of a base, by the policy of the log that is written meanwhile.
+pub fn pace(log: Option<Policy>) -> Pace {
+    match log {
+        Some(Policy::Always) => Pace::BesideSyncs,
+        Some(Policy::EverySecond | Policy::No) | None => Pace::Full,
+    }
+}
+
+impl Pace {
+    /// Bytes of one write, and how many may be under way.
+    fn writes(self) -> (usize, usize) {
+        match self {
+            Pace::Full => (BASE_WRITE, BASE_IN_FLIGHT),
+            Pace::BesideSyncs => (BASE_WRITE_BESIDE_SYNCS, 1),
+        }
+    }
+}
 
 /// What one base leaves for the next: memory that has been touched (see `Scratch`).
 #[derive(Debug, Default)]
@@ -58,6 +89,7 @@ enum How {
 
 struct Direct {
     file: Rc<File>,
+    pace: Pace,
     /// What is gathered for the next write, and where in the file that begins.
     gathered: Aligned,
     offset: u64,
@@ -71,6 +103,7 @@ impl BaseFile {
         path: &Path,
         ring: Requests,
         buffers: Vec<Vec<u8>>,
+        pace: Pace,
     ) -> Result<BaseFile, DiskError> {
         let plain = File::open(path, Open::New).await?;
         let how = match plain.direct(ALIGN).await? {
@@ -78,7 +111,7 @@ impl BaseFile {
                 let mut spare = Vec::from_iter(buffers.into_iter().map(empty));
                 let gathered = spare.pop().unwrap_or_else(|| empty(Vec::new()));
                 let (file, flying) = (Rc::new(file), VecDeque::new());
-                How::Direct(Direct { file, gathered, offset: 0, flying, spare })
+                How::Direct(Direct { file, pace, gathered, offset: 0, flying, spare })
             }
             None => How::Cached { unsynced: 0, syncing: None },
         };
@@ -124,13 +157,14 @@ impl BaseFile {
 
 impl Direct {
     async fn append(&mut self, bytes: &[u8], ring: &Requests) -> Result<(), DiskError> {
+        let (most, _) = self.pace.writes();
         let mut rest = bytes;
         while !rest.is_empty() {
-            let room = BASE_WRITE - self.gathered.len();
+            let room = most - self.gathered.len();
             let (part, after) = rest.split_at(room.min(rest.len()));
             self.gathered.bytes.extend_from_slice(part);
             rest = after;
-            if self.gathered.len() == BASE_WRITE {
+            if self.gathered.len() == most {
                 self.send(ring).await?;
             }
         }
@@ -139,7 +173,8 @@ impl Direct {
 
     /// Starts to write what is gathered, whole blocks.
     async fn send(&mut self, ring: &Requests) -> Result<(), DiskError> {
-        while self.flying.len() >= BASE_IN_FLIGHT {
+        let (_, most) = self.pace.writes();
+        while self.flying.len() >= most {
             self.land().await?;
         }
         let next = self.spare.pop().unwrap_or_else(|| empty(Vec::new()));
@@ -199,16 +234,30 @@ mod tests {
     use crate::base::prng::Prng;
     use crate::server::disk::tests::with_ring;
 
-    async fn create(path: &Path, ring: Requests) -> BaseFile {
-        BaseFile::create(path, ring, Buffers::touched().direct).await.unwrap()
+    async fn create(path: &Path, ring: Requests, pace: Pace) -> BaseFile {
+        BaseFile::create(path, ring, Buffers::touched().direct, pace).await.unwrap()
+    }
+
+    #[test]
+    fn a_sync_that_somebody_waits_for_has_little_before_it() {
+        for (log, expected, bytes) in [
+            (Some(Policy::Always), Pace::BesideSyncs, 64 << 10),
+            (Some(Policy::EverySecond), Pace::Full, 1 << 20),
+            (Some(Policy::No), Pace::Full, 1 << 20),
+            (None, Pace::Full, 1 << 20),
+        ] {
+            let (each, flying) = pace(log).writes();
+            assert_eq!((pace(log), each * flying), (expected, bytes), "{log:?}");
+            assert!(each.is_multiple_of(ALIGN) && each <= BASE_WRITE && flying <= BASE_IN_FLIGHT);
+        }
     }
 
     /// Appends pieces of random lengths to a base in this directory and reads the file.
-    fn write(directory: &Path, seed: u64, most: u64) {
-        let path = directory.join(format!("base-{seed}"));
+    fn write(directory: &Path, pace: Pace, seed: u64, most: u64) {
+        let path = directory.join(format!("base-{seed}-{pace:?}"));
         with_ring(async move |ring| {
             let mut prng = Prng::new(seed);
-            let (mut file, mut model) = (create(&path, ring).await, Vec::new());
+            let (mut file, mut model) = (create(&path, ring, pace).await, Vec::new());
             for step in 0..prng.below(30) {
                 let piece = vec![step as u8; prng.below(most) as usize];
                 file.append(&piece).await.unwrap();
@@ -226,7 +275,10 @@ mod tests {
         let memory = tempdir_in("/dev/shm").unwrap();
         for seed in 0..12 {
             for directory in [&disk, &memory] {
-                write(directory.path(), seed, [10, 5000, 100_000, 2 << 20][seed as usize % 4]);
+                let most = [10, 5000, 100_000, 2 << 20][seed as usize % 4];
+                for pace in [Pace::Full, Pace::BesideSyncs] {
+                    write(directory.path(), pace, seed, most);
+                }
             }
         }
     }

@@ -123,7 +123,8 @@ impl Shard {
         }
         self.journal.append_group(&group);
         self.changes += group.len() as u64;
-        let keys = items.iter().flat_map(|item| Request::of(item, proto).keys());
+        let keys =
+            items.iter().flat_map(|item| Request::of(item, proto).keys()).map(|(_, key)| key);
         self.mark(keys, items.iter().any(|item| matches!(item.command.keys, KeySpec::None)));
         let last = self.journal.last();
         self.serve();
@@ -131,16 +132,12 @@ impl Shard {
     }
 
     /// What was written under an lsn that was only guessed has the last one given out.
-    pub(in crate::shard) fn mark<'k>(
-        &mut self,
-        keys: impl Iterator<Item = (Db, &'k [u8])>,
-        whole: bool,
-    ) {
+    pub(in crate::shard) fn mark<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>, whole: bool) {
         self.keys.begin(self.now, self.journal.last());
         if whole {
             self.keys.mark_all();
         }
-        keys.for_each(|(db, key)| self.keys.mark(db, key));
+        keys.for_each(|key| self.keys.mark(key));
     }
 
     /// Keys that a write found expired, and removed, are logged at once and by themselves: that

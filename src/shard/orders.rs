@@ -199,7 +199,7 @@ impl Shard {
         self.changes += part.effects.len() as u64;
         let lsn = self.journal.append_transaction(tx, participants, &part.effects);
         if !Mutant::Unmarked.is_on() {
-            self.mark(part.touched.iter().map(|(db, key)| (*db, &key[..])), part.all);
+            self.mark(part.touched.iter().map(|(_, key)| &key[..]), part.all);
         }
         self.gate.hold(lsn, tx);
         lsn.max(part.observed)

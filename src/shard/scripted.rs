@@ -56,7 +56,7 @@ impl Shard {
         }
         self.journal.append_group(&open.effects);
         self.changes += open.effects.len() as u64;
-        self.mark(open.touched.iter().map(|(db, key)| (*db, &key[..])), open.all);
+        self.mark(open.touched.iter().map(|(_, key)| &key[..]), open.all);
         self.journal.last().max(open.observed)
     }
 }

@@ -10,7 +10,7 @@ use crate::types::packed::Packed;
 use crate::types::set::Set;
 use crate::types::stream::parts::{StreamBuilding, StreamParts, StreamRemains};
 use crate::types::timed::Timed;
-use crate::types::tree::{self, Leaf, Leaves, Tree};
+use crate::types::tree::{self, Chunk, Leaf, Leaves, Tree};
 use crate::types::value::{Kind, Value};
 use crate::types::zset::packed::Packed as Scored;
 use crate::types::zset::{BigZset, Zset};
@@ -212,8 +212,11 @@ impl Building {
     pub fn push(&mut self, part: &[u8]) -> Result<(), BadPart> {
         match self {
             Building::List(tree) => {
-                let packed = Packed::verified(part).filter(|packed| packed.get(0).is_some());
-                tree.push_chunk(packed.ok_or(BadPart)?);
+                let packed = Packed::verified(part).ok_or(BadPart)?;
+                if packed.as_bytes().is_empty() || packed.is_full() {
+                    return Err(BadPart);
+                }
+                tree.push_chunk(packed);
                 Ok(())
             }
             Building::Zset(big) => {
@@ -264,5 +267,28 @@ impl Remains {
             }
             Remains::Stream(remains) => remains.free_one(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_list_is_a_chunk_as_a_list_has_it() {
+        for (count, length, expected) in [
+            (0, 0, Err(BadPart)),
+            (1, 10, Ok(())),
+            (1, 100_000, Ok(())),
+            (200, 9, Ok(())),
+            (300, 9, Err(BadPart)),
+            (2, 100_000, Err(BadPart)),
+        ] {
+            let mut packed = Packed::default();
+            (0..count).for_each(|at| packed.insert(at, &vec![b'x'; length]));
+            let mut building = Building::List(Tree::default());
+            assert_eq!(building.push(packed.as_bytes()), expected, "{count} of {length}");
+        }
+        assert_eq!(Building::List(Tree::default()).push(b"\x01\x00\x02a"), Err(BadPart));
     }
 }

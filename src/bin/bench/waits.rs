@@ -28,6 +28,8 @@ pub struct Results {
 
 /// How a figure is had from a measurement.
 type Of = fn(&Seen) -> Option<f64>;
+/// The same from turns.
+type OfTurns = fn(Turns) -> f64;
 
 /// The figures: of tables those with a short name.
 const FIGURES: &[(&str, Option<&str>, Of)] = &[
@@ -45,7 +47,7 @@ const FIGURES: &[(&str, Option<&str>, Of)] = &[
 ];
 
 /// What is told of slices, and of the turns of nobody that are their control.
-const TURNS: [(&str, fn(Turns) -> f64); 3] = [
+const TURNS: [(&str, OfTurns); 3] = [
     ("slices", |turns| turns.count),
     ("slices above 100 us", |turns| turns.above),
     ("longest slice, us", |turns| turns.longest),
