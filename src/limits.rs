@@ -221,6 +221,12 @@ pub const BASE_IN_FLIGHT: usize = 4;
 /// Bytes of the only one while clients wait for syncs of the log, each behind it.
 pub const BASE_WRITE_BESIDE_SYNCS: usize = 64 << 10;
 
+/// Bytes by which a removed file is cut at a time while clients wait for syncs: a device that has
+/// to discard them is busy for a millisecond.
+pub const SHRINK_STEP: u64 = 4 << 20;
+/// Between two cuts.
+pub const SHRINK_PAUSE: Duration = Duration::from_millis(4);
+
 /// What of a snapshot's encoder is kept from one snapshot to the next: no more than this many bytes
 /// a buffer, so that a huge value leaves nothing behind.
 pub const SNAPSHOT_SCRATCH: usize = 128 << 10;

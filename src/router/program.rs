@@ -4,9 +4,7 @@
 //! of as few steps as the order of its commands allows. Within a step every shard runs its items
 //! in order; a gathered command is a step of its own, because it needs the results of all before.
 
-use std::collections::BTreeMap;
-
-use ahash::AHashSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::ids::{Db, ShardId};
 use crate::commands::excerpt::{self, Excerpt};
@@ -272,7 +270,7 @@ impl Program {
         let args = item.args.args();
         let (mut home, excerpts, dbs) = (None, excerpts(&item), gathered_dbs(&item));
         // A key that is named twice is brought once: RPUSH twice would double a list.
-        let mut named = AHashSet::new();
+        let mut named = BTreeSet::new();
         for (nth, at) in table::keys(item.command, args).enumerate() {
             let (key, shard) = (args.at(at), shard_of(args.at(at), shards));
             home.get_or_insert(shard);

@@ -37,6 +37,12 @@ pub fn policy(fsync: Fsync) -> Policy {
     }
 }
 
+/// The policy of the log, if there is to be one.
+pub fn logged(core: &Core) -> Option<Policy> {
+    let config = &core.settings.borrow().config;
+    config.appendonly.then(|| policy(config.appendfsync))
+}
+
 /// What a reply waits for under a policy.
 pub fn promise(fsync: Fsync) -> Promise {
     match fsync {

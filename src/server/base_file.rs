@@ -23,7 +23,7 @@ use crate::server::aligned::{ALIGN, Aligned};
 use crate::server::disk::{DiskError, File, Open};
 use crate::server::requests::Requests;
 
-/// How much of a base the device is given at a time.
+/// How much of a base the device is given at a time, by direct writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// Several large writes: a device that takes its time has always one to go on with.
@@ -118,7 +118,7 @@ impl BaseFile {
         Ok(BaseFile { plain, how, ring, length: 0 })
     }
 
-    /// Appends bytes. Waits only when the device is far behind.
+    /// Appends bytes. Waits when the device is as far behind as the pace allows.
     pub async fn append(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
         match &mut self.how {
             How::Direct(direct) => direct.append(bytes, &self.ring).await?,

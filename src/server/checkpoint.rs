@@ -26,12 +26,14 @@ use crate::persist::record::SegmentId;
 use crate::resp::error::Error;
 use crate::server::advance::Advance;
 use crate::server::aof;
+use crate::server::base_file::{Pace, pace};
 use crate::server::clock;
 use crate::server::core::Core;
 use crate::server::disk::{self, DiskError};
 use crate::server::log;
 use crate::server::retain;
 use crate::server::settings;
+use crate::server::shrink;
 use crate::server::snapshot;
 use crate::shard::cut::NextLog;
 use crate::shard::shard::Writes;
@@ -304,8 +306,10 @@ pub async fn refuse_or_allow_writes(core: &Rc<Core>) {
     core.on_all(move |core| core.shard.borrow_mut().writes = writes.clone()).await;
 }
 
-/// Removes what the manifest does not govern. What cannot be removed is tried again next time.
+/// Removes what the manifest does not govern. What cannot be removed is tried again next time. Big
+/// files lose their names; while clients wait for syncs their blocks are freed later, bit by bit.
 pub async fn tidy(core: &Core) {
+    let (pace, mut rests) = (pace(aof::logged(core)), Vec::new());
     let root = &core.database.directory;
     let manifest = core.database.manifest();
     let mut paths = Vec::new();
@@ -319,13 +323,17 @@ pub async fn tidy(core: &Core) {
     // Files come before the directory that they are in.
     for path in paths.iter().filter(|path| names::fate(path, Some(&manifest)) == Fate::Garbage) {
         let full = root.join(path);
-        let removed = match names::parse(path) {
-            Some(Name::Directory(_)) => disk::remove_dir(&full).await,
-            _ => disk::remove(&full).await,
+        let removed = match (names::parse(path), pace) {
+            (Some(Name::Directory(_)), _) => disk::remove_dir(&full).await,
+            (_, Pace::Full) => disk::remove(&full).await,
+            (_, Pace::BesideSyncs) => shrink::remove(&full).await.map(|rest| rests.extend(rest)),
         };
         if let Err(error) = removed {
             log::warning(error.to_string());
         }
+    }
+    if !rests.is_empty() {
+        glommio::spawn_local(shrink::shrink(rests)).detach();
     }
 }
 

@@ -449,7 +449,7 @@ fn write_zeros(file: &fs::File, range: Range<u64>) -> io::Result<()> {
 /// together, and ext4 (Linux 6.18) writes all of that again for each record in it.
 const ZEROS_WRITE: usize = 4 << 10;
 
-fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+pub(in crate::server) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         result => result,

@@ -49,6 +49,7 @@ pub mod sealing;
 pub mod segment_file;
 pub mod settings;
 pub mod shared;
+pub mod shrink;
 pub mod shutdown;
 pub mod signal;
 pub mod snapshot;

@@ -8,7 +8,7 @@ use crate::limits::{SNAPSHOT_BUFFER, SNAPSHOT_SLICE, SNAPSHOT_SLICE_LEAST};
 use crate::persist::manifest::Base;
 use crate::persist::names;
 use crate::server::aof;
-use crate::server::base_file::{BaseFile, Buffers, Pace, pace};
+use crate::server::base_file::{BaseFile, Buffers, pace};
 use crate::server::clock::processor_time;
 use crate::server::core::Core;
 use crate::server::disk::{self, DiskError};
@@ -48,7 +48,8 @@ pub async fn write_all(
 }
 
 async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Written, String> {
-    let (form, pace) = as_configured(core);
+    let yes = core.settings.borrow().config.aof_use_rdb_preamble;
+    let form = if yes { BaseForm::Snapshot } else { BaseForm::Commands };
     let path = match form {
         BaseForm::Snapshot => names::snapshot(generation, core.id),
         BaseForm::Commands => names::text_base(generation, core.id),
@@ -57,6 +58,7 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
     let full = core.database.directory.join(&path);
     let buffers = core.base_buffers.take();
     let mut bytes = buffers.taken;
+    let pace = pace(aof::logged(core));
     let file = BaseFile::create(&full, core.requests.clone(), buffers.direct, pace);
     let mut file = file.await.map_err(error)?;
     let header = (generation, cut, core.shards, core.database.run);
@@ -81,16 +83,6 @@ async fn write(core: &Rc<Core>, generation: Generation, cut: Epoch) -> Result<Wr
     let preimage_peak = core.shard.borrow().keys.preimage_peak() as u64;
     let base = Base { path, run: core.database.run, length, crc, entries };
     Ok(Written { base, preimage_peak })
-}
-
-/// The form of a base, and how fast it goes to the device.
-fn as_configured(core: &Core) -> (BaseForm, Pace) {
-    let config = &core.settings.borrow().config;
-    let form = match config.aof_use_rdb_preamble {
-        true => BaseForm::Snapshot,
-        false => BaseForm::Commands,
-    };
-    (form, pace(config.appendonly.then(|| aof::policy(config.appendfsync))))
 }
 
 /// One slice of the traversal: until its time is over, the buffer is full, or, after the least of

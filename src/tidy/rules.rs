@@ -57,6 +57,7 @@ const SHELL_WORDS: &[&str] = &[
     "SystemTime",
     "socket2",
     "rustix",
+    "libc",
     "signal_hook",
 ];
 

@@ -208,7 +208,7 @@ impl Building {
         }
     }
 
-    /// Appends a part.
+    /// Appends a part, which is no fuller than values of the type have it.
     pub fn push(&mut self, part: &[u8]) -> Result<(), BadPart> {
         match self {
             Building::List(tree) => {

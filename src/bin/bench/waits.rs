@@ -222,13 +222,13 @@ fn lateness(names: &[&str], results: &Results) -> String {
     out
 }
 
-/// One figure of one server in each round.
+/// One figure of one server in the rounds that have it.
 struct Line<'a> {
     giant: Giant,
     action: String,
     figure: &'static str,
     server: &'a str,
-    values: Vec<f64>,
+    values: Vec<(u32, f64)>,
 }
 
 fn lines<'a>(names: &[&'a str], results: &Results) -> Vec<Line<'a>> {
@@ -237,7 +237,8 @@ fn lines<'a>(names: &[&'a str], results: &Results) -> Vec<Line<'a>> {
         let server = names.get(row.server).copied().unwrap_or_default();
         let action = row.action.title(row.giant);
         lines.extend(FIGURES.iter().map(|(figure, _, of)| {
-            let values = row.seen.iter().filter_map(of).collect();
+            let rounds = row.seen.iter().zip(1..);
+            let values = rounds.filter_map(|(seen, round)| Some((round, of(seen)?))).collect();
             Line { giant: row.giant, action: action.clone(), figure, server, values }
         }));
     }
@@ -245,7 +246,8 @@ fn lines<'a>(names: &[&'a str], results: &Results) -> Vec<Line<'a>> {
         let turns =
             || results.nobody.iter().filter(|(of, _)| *of == giant).map(|(_, turns)| *turns);
         lines.extend(TURNS.iter().map(|(figure, of)| {
-            let (action, values) = (Action::Nothing.title(giant), turns().map(of).collect());
+            let (action, values) =
+                (Action::Nothing.title(giant), (1..).zip(turns().map(of)).collect());
             Line { giant, action, figure, server: "nobody", values }
         }));
     }
@@ -257,7 +259,7 @@ fn data(rig: &Rig, names: &[&str], results: &Results) -> (Csv, Json) {
     let mut csv = Csv::new(&["type", "action", "figure", "server", "round", "value"]);
     let mut all = Vec::new();
     for Line { giant, action, figure, server, values } in lines(names, results) {
-        for (value, round) in values.iter().zip(1..) {
+        for (round, value) in &values {
             csv.row(&[
                 giant.name().to_owned(),
                 action.clone(),
@@ -272,7 +274,7 @@ fn data(rig: &Rig, names: &[&str], results: &Results) -> (Csv, Json) {
             ("action", Json::text(&action)),
             ("figure", Json::text(figure)),
             ("server", Json::text(server)),
-            ("values", Json::List(values.into_iter().map(Json::Number).collect())),
+            ("values", Json::List(values.iter().map(|(_, value)| Json::Number(*value)).collect())),
         ]));
     }
     let json = Json::object(&[
@@ -306,7 +308,7 @@ mod tests {
         let lines = lines(&["basalt", "redis"], &results);
         let nobody = lines.iter().filter(|line| line.server == "nobody");
         let nobody: Vec<_> = nobody.map(|line| (line.figure, line.values.as_slice())).collect();
-        assert_eq!(nobody[1], ("slices above 100 us", [1.0].as_slice()));
+        assert_eq!(nobody[1], ("slices above 100 us", [(1, 1.0)].as_slice()));
         assert!(lines.iter().all(|line| !line.values.is_empty()));
         let bars = bars(Giant::List, &["basalt", "redis"], &results);
         assert_eq!(bars.groups, [("nothing".to_owned(), vec![3000.0, 6000.0])]);
