@@ -362,6 +362,21 @@ fn close_finished(core: &Rc<Core>) {
     }
 }
 
+/// Closes the files of segments that are not in use any more. Those that are complete are closed
+/// when they are; a log that was broken, or is turned off, leaves others, and a removed file takes
+/// its space as long as it is open.
+pub fn close_unused(core: &Rc<Core>) {
+    close_finished(core);
+    let shard = core.shard.borrow();
+    let first = match shard.log() {
+        // The segment before is still to be synced.
+        Some(log) if !log.can_switch() => return,
+        Some(log) => log.id().number,
+        None => u64::MAX,
+    };
+    core.log_files.borrow_mut().retain(|number, _| *number >= first);
+}
+
 /// Takes away what lies behind the records of a segment that is not written any more.
 async fn cut_off(file: Rc<SegmentFile>, length: u64) {
     if let Err(error) = file.cut(length).await {

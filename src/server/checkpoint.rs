@@ -273,6 +273,7 @@ async fn heal(core: &Rc<Core>, cut: &Cuts, logs: bool) {
             let mut shard = core.shard.borrow_mut();
             let healthy = shard.checkpointed(after, logs);
             drop(shard);
+            aof::close_unused(core);
             settings::apply(core);
             core.log_moved();
             core.log_due.raise();

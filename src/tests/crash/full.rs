@@ -93,6 +93,13 @@ fn is_full(server: &Server) {
     assert!(log.contains("no space") || log.contains("error"), "the log says nothing:\n{log}");
 }
 
+/// Files of the server's that take space without a name.
+fn removed_but_open(server: &Server) -> usize {
+    let open = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("a process");
+    let names = open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+    names.filter(|name| name.to_string_lossy().ends_with(".aof (deleted)")).count()
+}
+
 /// Everything acknowledged is there.
 fn is_whole(server: &Server, acked: &[u64]) {
     let mut client = server.client();
@@ -161,6 +168,8 @@ fn once(disk: &Disk, policy: &str, shards: u32, when: When, prng: &mut Prng) -> 
             let info = server.client().info("persistence");
             let status = info.get("aof_last_write_status").map(String::as_str);
             assert_eq!(status, Some("ok"), "after {took:?}");
+            let freed = |_: &Filling| removed_but_open(&server) == 0;
+            filling.wait("closing what the broken log left", Duration::from_secs(10), freed);
         }
         a_while(0, 1500, prng);
         filling.stop.store(true, Ordering::SeqCst);
