@@ -54,17 +54,22 @@ impl List {
     /// The elements from `from` on.
     pub fn iter_from(&self, from: usize) -> impl Iterator<Item = &[u8]> {
         let (mut now, mut spot) = match self {
-            List::Small(bytes) => (elements(bytes), None),
-            List::Big(tree) => (elements(&[]), tree.seek(At::Position(from))),
+            List::Small(bytes) => {
+                let mut all = elements(bytes);
+                all.by_ref().take(from).for_each(drop);
+                (all, None)
+            }
+            List::Big(tree) => match tree.seek(At::Position(from)) {
+                Some(spot) => {
+                    let inside = from.saturating_sub(spot.start());
+                    (spot.chunk().elements_from(inside), Some(spot))
+                }
+                None => (elements(&[]), None),
+            },
         };
-        let mut skip = from;
-        if let Some(spot) = &spot {
-            now = spot.chunk().elements_from(from - spot.start().min(from));
-            skip = 0;
-        }
         std::iter::from_fn(move || {
             loop {
-                if let Some(element) = now.nth(std::mem::take(&mut skip)) {
+                if let Some(element) = now.next() {
                     return Some(element);
                 }
                 spot = spot.take()?.forward();
